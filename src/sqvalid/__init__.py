@@ -1,0 +1,50 @@
+"""Does a survey instrument measure what it claims, and do the hypothesised paths hold?
+
+The names below are the public face of the library; each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> the module it lives in.
+_PUBLIC: dict[str, str] = {
+    "Comparison": "sqvalid.latent.comparison",
+    "Diagnostic": "sqvalid.errors",
+    "FitResult": "sqvalid.latent.result",
+    "Instrument": "sqvalid.instruments",
+    "Moments": "sqvalid.moments",
+    "Study": "sqvalid.study",
+    "Survey": "sqvalid.survey",
+    "assess_reliability": "sqvalid.reliability",
+    "assess_validity": "sqvalid.validity",
+    "cfa": "sqvalid.latent",
+    "compare_models": "sqvalid.latent.comparison",
+    "estimate_effects": "sqvalid.effects",
+    "fit_model": "sqvalid.latent",
+    "growth": "sqvalid.latent",
+    "load_dataset": "sqvalid.survey",
+    "load_instrument": "sqvalid.instruments",
+    "parse_model": "sqvalid.latent.syntax",
+    "read_survey": "sqvalid.survey",
+    "score_test": "sqvalid.latent.comparison",
+    "sem": "sqvalid.latent",
+    "wald_test": "sqvalid.latent.comparison",
+}
+
+__all__ = sorted([*_PUBLIC, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'sqvalid' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,353 @@
+"""The public functions: cfa, sem, growth, fit_model."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import pandas as pd
+
+from sqvalid import wording
+from sqvalid.errors import (
+    ConvergenceWarning,
+    Diagnostic,
+    InadmissibleSolutionWarning,
+    InputError,
+    OptionError,
+    UnsupportedError,
+    check_choice,
+)
+from sqvalid.latent.estimation import estimate, make_structure
+from sqvalid.latent.implied import Array
+from sqvalid.latent.options import (
+    AUTOMATIC,
+    BOUNDS,
+    FitOptions,
+    as_tuple,
+    resolve_estimator,
+    table_options,
+)
+from sqvalid.latent.parameter_table import find_roles
+from sqvalid.latent.result import FitResult
+from sqvalid.latent.syntax import ModelSpec, format_model, parse_model
+from sqvalid.latent.trouble import find_trouble
+from sqvalid.moments import Moments, moments_from_frame, moments_from_matrices
+
+DEFAULT_SEED = 19880101
+
+
+class FitKeywords(TypedDict, total=False):
+    """Options of :func:`cfa`, :func:`sem`, :func:`growth` and :func:`fit_model`."""
+
+    estimator: str
+    missing: str
+    ordered: Any
+    parameterization: str
+    conditional_x: bool | None
+    group: str | None
+    group_equal: str | Sequence[str]
+    group_partial: str | Sequence[str]
+    std_lv: bool
+    effect_coding: bool | str | Sequence[str]
+    meanstructure: bool | None
+    fixed_x: bool | None
+    orthogonal: bool
+    likelihood: str
+    bounds: str
+    se: str | None
+    test: str | None
+    information: str | None
+    h1_information: str | None
+    bootstrap: int | None
+    seed: int
+    start: Any
+    max_iterations: int
+    cov: Any
+    mean: Any
+    n_obs: Any
+    sample_cov_rescale: bool
+    cluster: str | None
+    sampling_weights: str | None
+    rotation: str | None
+    rotation_options: Mapping[str, Any] | None
+    auto_fix_first: bool | None
+    auto_fix_single: bool | None
+    auto_var: bool | None
+    auto_cov_lv_x: bool | None
+    auto_cov_y: bool | None
+    int_ov_free: bool | None
+    int_lv_free: bool | None
+
+
+# Options that exist, with the one value that is available until their method is built.
+_NOT_YET: Mapping[str, tuple[Any, ...]] = {
+    "missing": ("listwise",),
+    "ordered": (None, False),
+    "parameterization": ("delta", None),
+    "conditional_x": (None, False),
+    "bootstrap": (None,),
+    "cluster": (None,),
+    "sampling_weights": (None,),
+    "rotation": (None,),
+    "rotation_options": (None,),
+    "h1_information": (None, "structured"),
+}
+
+
+def _check_keywords(options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name not in FitKeywords.__annotations__:
+            check_choice("option", name, FitKeywords.__annotations__)
+    for name, available in _NOT_YET.items():
+        if name in options:
+            value = options[name]
+            empty = isinstance(value, (list, tuple, dict)) and len(value) == 0
+            if not empty and not any(value is item or value == item for item in available):
+                raise UnsupportedError(f"{name}={value!r} is not available yet.")
+
+
+def _as_frame(data: Any, names: Sequence[str]) -> pd.DataFrame:
+    """The columns `names` of a frame of any kind, as far as they are there."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    survey = sys.modules.get("sqvalid.survey")
+    if survey is not None and isinstance(data, survey.Survey):
+        frame: pd.DataFrame = data.data
+        return frame
+    import narwhals as nw
+
+    try:
+        native = nw.from_native(data, eager_only=True)
+    except TypeError:
+        raise InputError(
+            f"data is a {type(data).__name__}.",
+            remedy="Give a pandas or polars frame, a Survey, or Moments.",
+        ) from None
+    return pd.DataFrame(
+        {name: native[name].to_list() for name in native.columns if name in set(names)}
+    )
+
+
+def _moments(
+    data: Any, variables: Sequence[str], group: str | None, options: Mapping[str, Any]
+) -> Moments:
+    cov = options.get("cov")
+    if (data is None) == (cov is None):
+        raise InputError(
+            "There are no data." if data is None else "There are both data and a matrix.",
+            remedy="Give either data, or cov= with n_obs=.",
+        )
+    if cov is not None:
+        if options.get("n_obs") is None:
+            raise InputError(
+                "A covariance matrix needs the number of respondents behind it.",
+                remedy="Give n_obs=.",
+            )
+        divisor = "n-1" if options.get("sample_cov_rescale", True) else "n"
+        return moments_from_matrices(
+            cov,
+            options["n_obs"],
+            mean=options.get("mean"),
+            divisor=divisor,
+            group_variable=group or "group",
+        )
+    if isinstance(data, Moments):
+        return data
+    wanted = [*variables, *([group] if group else [])]
+    return moments_from_frame(_as_frame(data, wanted), variables, group=group)
+
+
+def _has_means(
+    spec: ModelSpec, function: str, options: Mapping[str, Any], moments: Moments
+) -> bool:
+    asked = options.get("meanstructure")
+    available = all(block.means is not None for block in moments.blocks)
+    if asked is not None:
+        return bool(asked)
+    implied = (
+        any(term.op == "~1" for term in spec.terms)
+        or function == "growth"
+        or "intercepts" in as_tuple(options.get("effect_coding"))
+        or bool({"intercepts", "means"} & set(as_tuple(options.get("group_equal"))))
+    )
+    return implied or (available and (len(moments.blocks) > 1 or options.get("mean") is not None))
+
+
+def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str, Any]) -> FitResult:
+    _check_keywords(options)
+    text = format_model(model) if isinstance(model, ModelSpec) else model
+    if not isinstance(text, str):
+        raise InputError(f"The model is a {type(model).__name__}; it must be text.")
+    spec = parse_model(text)
+    se, test, information = resolve_estimator(
+        str(options.get("estimator", "ML")),
+        options.get("se"),
+        options.get("test"),
+        options.get("information"),
+    )
+    group = options.get("group")
+    variables = _variables(spec)
+    moments = _moments(data, variables, group, options)
+    start = options.get("start", "default")
+    given = start if isinstance(start, str) else "given"
+    check_choice("start", given, ("default", "simple", "random", "given"))
+    fixed_x = options.get("fixed_x")
+    resolved = FitOptions(
+        function=function,
+        estimator=str(options.get("estimator", "ML")),
+        likelihood=check_choice(
+            "likelihood", options.get("likelihood", "normal"), ("normal", "wishart")
+        ),
+        se=se,
+        test=test,
+        information=information,
+        missing="listwise",
+        meanstructure=_has_means(spec, function, options, moments),
+        fixed_x=True if fixed_x is None else bool(fixed_x),
+        std_lv=bool(options.get("std_lv", False)),
+        orthogonal=bool(options.get("orthogonal", False)),
+        effect_coding=as_tuple(options.get("effect_coding")),
+        group_equal=tuple(k.replace(".", "_") for k in as_tuple(options.get("group_equal"))),
+        group_partial=as_tuple(options.get("group_partial")),
+        bounds=check_choice("bounds", options.get("bounds", "none"), BOUNDS),
+        start=given,
+        seed=int(options.get("seed", DEFAULT_SEED)),
+        max_iterations=int(options.get("max_iterations", 300)),
+        sample_cov_rescale=bool(options.get("sample_cov_rescale", True)),
+    )
+    if resolved.likelihood == "wishart" and resolved.estimator != "ML":
+        raise OptionError("likelihood='wishart' goes with estimator='ML' only.")
+    structure = make_structure(
+        text,
+        table_options(
+            function,
+            {name: options.get(name) for name in AUTOMATIC},
+            std_lv=resolved.std_lv,
+            orthogonal=resolved.orthogonal,
+            meanstructure=resolved.meanstructure,
+            fixed_x=resolved.fixed_x,
+            effect_coding=resolved.effect_coding,
+            group_equal=resolved.group_equal,
+            group_partial=resolved.group_partial,
+        ),
+        moments.group_labels,
+    )
+    result = estimate(structure, moments, resolved, _start_vector(start, structure.table.n_free))
+    diagnostics = find_trouble(result)
+    _warn(diagnostics)
+    return FitResult(text, result, moments, diagnostics)
+
+
+def _variables(spec: ModelSpec) -> tuple[str, ...]:
+    blocks = dict.fromkeys(term.block for term in spec.terms)
+    names: dict[str, None] = {}
+    for block in blocks:
+        roles = find_roles([term for term in spec.terms if term.block == block])
+        names |= dict.fromkeys(roles.observed)
+    return tuple(names)
+
+
+def _start_vector(start: Any, n_free: int) -> Array | None:
+    if isinstance(start, str):
+        return None
+    if isinstance(start, FitResult):
+        return start.estimate.theta
+    values = np.asarray(start, dtype=np.float64)
+    if values.shape != (n_free,) or not np.isfinite(values).all():
+        raise OptionError(
+            f"start must have {n_free} numbers, one per free parameter; it has shape "
+            f"{values.shape}."
+        )
+    return values
+
+
+def _warn(diagnostics: Sequence[Diagnostic]) -> None:
+    for diagnostic in diagnostics:
+        if diagnostic.severity != "problem":
+            continue
+        kind = (
+            ConvergenceWarning
+            if diagnostic.code == "not_converged"
+            else InadmissibleSolutionWarning
+        )
+        sentence, remedy = wording.describe(diagnostic, "en")
+        warnings.warn(f"{sentence} {remedy}", kind, stacklevel=4)
+
+
+def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]) -> FitResult:
+    """Confirmatory factor analysis.
+
+    Parameters
+    ----------
+    model : str or ModelSpec
+        Model text in lavaan's language, e.g. ``"TAN =~ P1 + P2 + P3"``. The first indicator
+        of a factor is its marker unless ``std_lv`` or ``effect_coding`` says otherwise,
+        factors correlate.
+    data : DataFrame, Survey or Moments, optional
+        Answers, one row per respondent; rows with a missing answer are left out and counted.
+        Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
+    **options
+        ``estimator`` ("ML", "MLR", "MLF"), ``group``, ``group_equal``, ``group_partial``,
+        ``std_lv``, ``effect_coding``, ``meanstructure``, ``fixed_x``, ``orthogonal``,
+        ``likelihood`` ("normal", "wishart"), ``bounds`` ("none", "pos.var"), ``se``, ``test``,
+        ``information`` ("expected", "observed", "first.order"), ``start``, ``seed``,
+        ``cov``, ``mean``, ``n_obs``, ``sample_cov_rescale``.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    ModelError, IdentificationError
+        The model cannot be read, or has more parameters than the data have moments.
+    InputError
+        The data cannot be used.
+    UnsupportedError
+        A method that is not available.
+
+    References
+    ----------
+    Joreskog (1969), Psychometrika 34, 183-202. Defaults as lavaan (Rosseel, 2012).
+    """
+    return _fit("cfa", model, data, options)
+
+
+def sem(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]) -> FitResult:
+    """Structural equation model: measurement and regressions among latent or observed variables.
+
+    Parameters and returns as :func:`cfa`. Covariates are fixed at their sample moments unless
+    ``fixed_x=False``; residuals of outcomes that predict nothing correlate.
+
+    References
+    ----------
+    Bollen (1989), Structural Equations with Latent Variables.
+    """
+    return _fit("sem", model, data, options)
+
+
+def growth(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]) -> FitResult:
+    """Growth model: intercepts of the items are zero, means of the factors free.
+
+    Parameters and returns as :func:`cfa`.
+
+    References
+    ----------
+    Meredith & Tisak (1990), Psychometrika 55, 107-122.
+    """
+    return _fit("growth", model, data, options)
+
+
+def fit_model(
+    model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
+) -> FitResult:
+    """Fit a model without automatic parameters, as lavaan's ``lavaan()``.
+
+    Parameters and returns as :func:`cfa`, and the switches ``auto_fix_first``,
+    ``auto_fix_single``, ``auto_var``, ``auto_cov_lv_x``, ``auto_cov_y``, ``int_ov_free``,
+    ``int_lv_free``, all off.
+    """
+    return _fit("fit_model", model, data, options)

@@ -1,0 +1,176 @@
+"""Information, covariance of the estimates, casewise scores, robust corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from sqvalid.latent.discrepancy import Local, Objective
+from sqvalid.latent.implied import Array, Slots
+from sqvalid.moments import Block
+
+InformationKind = Literal["expected", "observed", "first.order"]
+# Relative size under which an eigenvalue of the scaled information counts as zero.
+_SINGULAR = 1e-9
+
+
+def casewise_scores(slots: Slots, local: Local, cases: Array, means: Array | None) -> Array:
+    r"""Gradient of each respondent's log-likelihood.
+
+    .. math:: \partial l_n/\partial\theta_i = s_i (z_{n a_i} z_{n b_i} - G_{a_i b_i})
+              + t_i z_{n a_i}, \qquad z_n = C'\Sigma^{-1}(y_n - \mu)
+
+    Parameters
+    ----------
+    cases : ndarray, shape (n, p)
+    means : ndarray, shape (p,), optional
+        What deviations are taken from; the implied means when None.
+
+    Returns
+    -------
+    ndarray, shape (n, k)
+        Log-likelihood scores (ascent direction).
+    """
+    centre = local.state.mu if means is None else means
+    z = (cases - centre) @ (local.sigma_inverse @ local.state.c)
+    z_a = z[:, slots.a]
+    out = (z_a * z[:, slots.b] - local.g[slots.a, slots.b]) * slots.s
+    if slots.has_means:
+        out += local.t * z_a
+    return np.asarray(out)
+
+
+def first_order_information(
+    objective: Objective, locals_: Sequence[Local], blocks: Sequence[Block]
+) -> Array:
+    """Mean cross-product of the casewise scores, shape (q, q)."""
+    q = objective.n_free
+    out = np.zeros((q, q))
+    for slots, target, local, block in zip(
+        objective.slots, objective.targets, locals_, blocks, strict=True
+    ):
+        assert block.cases is not None
+        # Without a mean structure the means are the sample's.
+        centre = None if target.means is not None else block.means
+        scores = np.zeros((block.n_obs, q))
+        scores[:, slots.target] = casewise_scores(slots, local, block.cases, centre)
+        out += target.weight * (scores.T @ scores) / block.n_obs
+    return out
+
+
+def information_matrix(
+    kind: InformationKind,
+    objective: Objective,
+    locals_: Sequence[Local],
+    blocks: Sequence[Block],
+) -> Array:
+    """Information per observation, shape (q, q)."""
+    match kind:
+        case "expected":
+            return objective.expected(locals_)
+        case "observed":
+            return objective.hessian(locals_)
+        case "first.order":
+            return first_order_information(objective, locals_, blocks)
+
+
+@dataclass(frozen=True, eq=False)
+class Inverse:
+    """Inverse of an information over the directions that constraints leave.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (q, q)
+        ``T (T' I T)^-1 T'``; NaN throughout when the information is singular.
+    null_vectors : ndarray, shape (q, r)
+        Directions along which the information vanishes.
+    is_positive : bool
+        Whether the reduced information is positive definite.
+    """
+
+    matrix: Array
+    null_vectors: Array
+    is_positive: bool
+
+
+def constrained_inverse(information: Array, tangent: Array) -> Inverse:
+    """Invert `information` on the span of `tangent` (shape (q, d)).
+
+    The inverse of the information bordered by the constraints is the same matrix (Aitchison
+    & Silvey, 1958).
+    """
+    q = information.shape[0]
+    is_free = tangent.shape[1] == q
+    reduced = information if is_free else tangent.T @ information @ tangent
+    diagonal = np.diag(reduced)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = reduced / np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(scaled) if q else (np.empty(0), np.empty((0, 0)))
+    limit = _SINGULAR * max(float(np.abs(values).max(initial=0.0)), 1e-300)
+    null = np.abs(values) <= limit
+    if null.any():
+        directions = vectors[:, null] / scale[:, None]
+        return Inverse(
+            np.full((q, q), np.nan), directions if is_free else tangent @ directions, False
+        )
+    if (values > 0).all():
+        inverse = cho_solve(cho_factor(scaled), np.eye(len(values))) / np.outer(scale, scale)
+    else:
+        inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
+    inverse = 0.5 * (inverse + inverse.T)
+    return Inverse(
+        inverse if is_free else tangent @ inverse @ tangent.T,
+        np.empty((q, 0)),
+        bool((values > 0).all()),
+    )
+
+
+def _deviations(block: Block) -> Array:
+    """Answers less their means; the caller has checked that there are answers."""
+    assert block.cases is not None
+    deviations: Array = block.cases - block.cases.mean(axis=0)
+    return deviations
+
+
+def saturated_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()) -> float:
+    r"""Trace of Gamma_NT^-1 Gamma of one group's sample moments, by Mahalanobis distances.
+
+    .. math:: tr = \tfrac12 (\overline{d^4} - p) \;[+\; p], \qquad
+              d_n^2 = (y_n - m)' S^{-1} (y_n - m)
+
+    The term in brackets is the means'. It is the number of moments when answers are normal.
+    What belongs to fixed covariates alone is taken off.
+    """
+    deviations = _deviations(block)
+
+    def part(index: Sequence[int] | None) -> float:
+        centred, covariance = deviations, block.covariance
+        if index is not None:
+            centred, covariance = centred[:, index], covariance[np.ix_(index, index)]
+        distance = np.einsum("ij,ij->i", centred, cho_solve(cho_factor(covariance), centred.T).T)
+        p = len(covariance)
+        return 0.5 * (float((distance**2).mean()) - p) + (p if with_means else 0.0)
+
+    return part(None) - (part(list(fixed)) if fixed else 0.0)
+
+
+def independence_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()) -> float:
+    r"""Trace of information^-1 times score cross-products under independence.
+
+    The baseline has variances (and means) of the variables that are not fixed covariates:
+    :math:`\sum_j \tfrac12 (m_{4j}/v_j^2 - 1) \;[+\; 1]`.
+    """
+    keep = [j for j in range(block.n_variables) if j not in set(fixed)]
+    centred = _deviations(block)[:, keep]
+    variance = np.diag(block.covariance)[keep]
+    kurtosis = (centred**4).mean(axis=0) / variance**2
+    return float((0.5 * (kurtosis - 1.0)).sum()) + (len(keep) if with_means else 0.0)
+
+
+def score_trace(inverse: Array, first_order: Array) -> float:
+    """Trace of I^-1 J: what the number of parameters is inflated to by non-normality."""
+    return float(np.einsum("ij,ji->", inverse, first_order))

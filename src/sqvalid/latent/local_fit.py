@@ -1,0 +1,103 @@
+"""Fit of the moments one by one: residuals, their standard errors, their summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sqvalid.errors import UnsupportedError
+from sqvalid.latent import residual_summary
+from sqvalid.latent import residuals as residual_statistics
+from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.implied import Array, moment_jacobian
+from sqvalid.latent.residual_averages import GroupMoments
+
+RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
+
+
+def group_moments(estimate: Estimate) -> tuple[GroupMoments, ...]:
+    """Sample and implied moments of every group."""
+    problem = estimate.problem
+    return tuple(
+        GroupMoments(
+            n_obs=float(block.n_obs),
+            covariance=target.covariance,
+            implied_covariance=local.state.sigma,
+            means=target.means,
+            implied_means=None if target.means is None else local.state.mu,
+            fixed=tuple(problem.fixed_index(g)),
+        )
+        for g, (block, target, local) in enumerate(
+            zip(problem.blocks, problem.objective.targets, estimate.locals_, strict=True)
+        )
+    )
+
+
+def free_jacobians(estimate: Estimate) -> list[Array]:
+    """Derivatives of each group's moments along the directions that constraints leave.
+
+    Returns
+    -------
+    list of ndarray, shape (p*, d)
+        Means first, then the lower triangle column by column.
+    """
+    problem = estimate.problem
+    out = []
+    for slots, target, local in zip(
+        problem.slots, problem.objective.targets, estimate.locals_, strict=True
+    ):
+        d_sigma, d_mu = moment_jacobian(slots, local.state)
+        rows = d_sigma if target.means is None else np.vstack([d_mu, d_sigma])
+        full = np.zeros((len(rows), problem.objective.n_free))
+        full[:, slots.target] = rows
+        out.append(full @ estimate.tangent)
+    return out
+
+
+def _weighting(estimate: Estimate) -> dict[str, Any]:
+    options = estimate.options
+    return {"information": options.information, "robust": options.se == "robust.huber.white"}
+
+
+def residuals(
+    estimate: Estimate, groups: Sequence[GroupMoments], kind: str
+) -> list[residual_statistics.Residuals]:
+    """Residuals of every group in one of the metrics of `RESIDUAL_KINDS`."""
+    cases = [block.cases for block in estimate.problem.blocks]
+    if kind == "normalized":
+        return [
+            residual_statistics.normalized_residuals(group, cases=case, **_weighting(estimate))
+            for group, case in zip(groups, cases, strict=True)
+        ]
+    if kind == "standardized":
+        return residual_statistics.standardized_residuals(
+            groups, free_jacobians(estimate), cases=cases, **_weighting(estimate)
+        )
+    metric: residual_statistics.Metric = kind  # type: ignore[assignment]
+    return [residual_statistics.residuals(group, metric) for group in groups]
+
+
+def summarise_residuals(
+    estimate: Estimate, groups: Sequence[GroupMoments], kind: str
+) -> dict[str, dict[str, float]]:
+    """Root mean square residual with its inference, per part (cov, mean, total).
+
+    Raises
+    ------
+    UnsupportedError
+        For several groups, whose residuals share parameters.
+    """
+    if len(groups) > 1:
+        raise UnsupportedError("Summaries of residuals are available for one group only.")
+    covariance = residual_statistics.residual_covariances(
+        groups,
+        free_jacobians(estimate),
+        cases=[block.cases for block in estimate.problem.blocks],
+        **_weighting(estimate),
+    )[0]
+    metric: residual_statistics.Metric = kind  # type: ignore[assignment]
+    parts = residual_summary.summarise(groups[0], covariance, metric)
+    name = residual_summary.NAMES[kind]
+    return {part: value.to_dict(name) for part, value in parts.items()}

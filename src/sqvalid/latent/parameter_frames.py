@@ -1,0 +1,190 @@
+"""Parameters of a fit as columns: values, standard errors, standardised and defined rows.
+
+Functions over an :class:`~sqvalid.latent.estimation.Estimate`; the result only frames them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import erfc
+
+from sqvalid.latent.constraints import Functions, make_functions, named_values
+from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.implied import Array
+from sqvalid.latent.modification import modification_tests
+from sqvalid.latent.parameter_table import ParameterTable
+from sqvalid.latent.standardize import Deviations, StandardKind, deviations, standardise_rows
+from sqvalid.latent.syntax import inline_definitions
+
+# Two-sided 95 % normal quantile.
+_Z95 = 1.959963984540054
+
+
+def two_sided_p(z: Array) -> Array:
+    """Two-sided normal p-value."""
+    return np.asarray(erfc(np.abs(z) / math.sqrt(2.0)))
+
+
+def with_inference(est: Array, se: Array) -> dict[str, Array]:
+    """Columns est, se, z, p, ci_lower, ci_upper; z of a fixed value is NaN."""
+    z = est / np.where(se > 0, se, np.nan)
+    return {
+        "est": est,
+        "se": se,
+        "z": z,
+        "p": two_sided_p(z),
+        "ci_lower": est - _Z95 * se,
+        "ci_upper": est + _Z95 * se,
+    }
+
+
+def standard_errors(jacobian: Array, vcov: Array) -> Array:
+    """Delta method: sqrt(diag(J V J')), NaN where the variance is."""
+    missing = np.isnan(np.diag(vcov))
+    variance = ((jacobian @ np.nan_to_num(vcov)) * jacobian).sum(axis=1)
+    # Rounding leaves 1e-20 where a value cannot vary.
+    se = np.sqrt(np.where(variance > 1e-18, variance, 0.0))
+    if missing.any():
+        touched = (np.abs(jacobian[:, missing]) > 0).any(axis=1)
+        se = np.where(touched, np.nan, se)
+    return np.asarray(se)
+
+
+def row_values(estimate: Estimate) -> Array:
+    """Value of every row of the table: estimated, taken from the sample, or fixed."""
+    fixed, theta = estimate.problem.fixed_values, estimate.theta
+    return np.array(
+        [
+            theta[row.free - 1]
+            if row.free
+            else fixed.get(row.plabel, 0.0 if row.ustart is None else row.ustart)
+            for row in estimate.problem.table.rows
+        ]
+    )
+
+
+def definition_functions(estimate: Estimate) -> Functions:
+    """Defined parameters as functions of the free parameters."""
+    table = estimate.problem.table
+    known = named_values(table, estimate.problem.fixed_values)
+    expressions = inline_definitions(table.definitions, [d.expression for d in table.definitions])
+    return make_functions(expressions, known, table.n_free)
+
+
+def row_columns(table: ParameterTable) -> dict[str, list[Any]]:
+    """Columns that name the rows, definitions at the end."""
+    rows, definitions = table.rows, table.definitions
+    return {
+        "lhs": [*(r.lhs for r in rows), *(d.name for d in definitions)],
+        "op": [*(r.op for r in rows), *(":=" for _ in definitions)],
+        "rhs": [*(r.rhs for r in rows), *(d.text for d in definitions)],
+        "group": [*(r.group for r in rows), *(1 for _ in definitions)],
+        "level": [1] * (len(rows) + len(definitions)),
+        "label": [*(r.label for r in rows), *(d.name for d in definitions)],
+        "free": [*(r.free for r in rows), *(0 for _ in definitions)],
+    }
+
+
+def estimates_and_errors(estimate: Estimate, values: Array) -> tuple[Array, Array]:
+    """Estimates and standard errors of all rows, definitions at the end."""
+    table, vcov = estimate.problem.table, estimate.vcov
+    variance = np.diag(vcov)
+    root = np.sqrt(np.where(variance >= 0, variance, np.nan))
+    free = np.array([row.free for row in table.rows])
+    se = np.zeros(len(free))
+    se[free > 0] = root[free[free > 0] - 1]
+    if not table.definitions:
+        return values, se
+    functions = definition_functions(estimate)
+    return (
+        np.concatenate([values, functions.values(estimate.theta)]),
+        np.concatenate([se, standard_errors(functions.jacobian(estimate.theta), vcov)]),
+    )
+
+
+def _places(table: ParameterTable) -> list[list[int]]:
+    """Positions of every group's rows."""
+    out: list[list[int]] = [[] for _ in range(table.n_groups)]
+    for i, row in enumerate(table.rows):
+        out[row.group - 1].append(i)
+    return out
+
+
+def group_deviations(estimate: Estimate, values: Array) -> list[Deviations]:
+    """Standard deviations of every group's variables, with derivatives."""
+    problem = estimate.problem
+    rows = problem.table.rows
+    return [
+        deviations(
+            slots, local.state, [rows[i] for i in places], values[places], problem.table.n_free
+        )
+        for slots, local, places in zip(
+            problem.slots, estimate.locals_, _places(problem.table), strict=True
+        )
+    ]
+
+
+def standardised(
+    estimate: Estimate, values: Array, group_devs: Sequence[Deviations], kind: StandardKind
+) -> tuple[Array, Array]:
+    """Standardised rows, definitions at the end, and their Jacobian (n_rows, n_free)."""
+    table = estimate.problem.table
+    out, jacobian = np.empty(len(table.rows)), np.empty((len(table.rows), table.n_free))
+    for g, (dev, places) in enumerate(zip(group_devs, _places(table), strict=True)):
+        out[places], jacobian[places] = standardise_rows(
+            [table.rows[i] for i in places],
+            values[places],
+            dev,
+            kind,
+            table.latents[g],
+            table.covariates[g],
+            table.n_free,
+        )
+    if not table.definitions:
+        return out, jacobian
+    # Defined parameters are the same functions of the standardised rows.
+    place: dict[str, int | float] = {row.plabel: i for i, row in enumerate(table.rows)}
+    for i, row in enumerate(table.rows):
+        if row.label:
+            place.setdefault(row.label, i)
+    expressions = inline_definitions(table.definitions, [d.expression for d in table.definitions])
+    functions = make_functions(expressions, place, len(table.rows))
+    return (
+        np.concatenate([out, functions.values(out)]),
+        np.vstack([jacobian, functions.jacobian(out) @ jacobian]),
+    )
+
+
+def modification_columns(estimate: Estimate, group_devs: Sequence[Deviations]) -> dict[str, Any]:
+    """Columns of the modification indices, with three standardised changes."""
+    table = estimate.problem.table
+    tests = modification_tests(estimate)
+    columns: dict[str, Any] = {
+        "lhs": [row.lhs for row in tests.rows],
+        "op": [row.op for row in tests.rows],
+        "rhs": [row.rhs for row in tests.rows],
+        "group": [row.group for row in tests.rows],
+        "mi": tests.mi,
+        "epc": tests.epc,
+    }
+    kinds: tuple[StandardKind, ...] = ("lv", "all", "nox")
+    for kind in kinds:
+        values = np.empty(len(tests.rows))
+        for g, dev in enumerate(group_devs):
+            places = [i for i, row in enumerate(tests.rows) if row.group == g + 1]
+            values[places] = standardise_rows(
+                [tests.rows[i] for i in places],
+                tests.epc[places],
+                dev,
+                kind,
+                table.latents[g],
+                table.covariates[g],
+                table.n_free,
+                residual_covariances=False,
+            )[0]
+        columns[f"sepc_{kind}"] = values
+    return columns

@@ -1,0 +1,78 @@
+"""The two models every fit is held against: saturated and independence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqvalid.latent.implied import Array
+
+_LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Fit of the independence model.
+
+    Parameters
+    ----------
+    chisq : float
+    df : int
+    scaling_factor : float, optional
+        Of the scaled statistic, where one was asked for.
+    """
+
+    chisq: float
+    df: int
+    scaling_factor: float | None = None
+
+
+def log_det(matrix: Array) -> float:
+    """Log determinant of a positive definite matrix."""
+    return float(np.linalg.slogdet(matrix)[1])
+
+
+def baseline_half_f(covariance: Array, fixed: Sequence[int]) -> float:
+    """F/2 of the independence model of one group.
+
+    Variables are uncorrelated, except that fixed covariates keep their covariances.
+    """
+    free = [j for j in range(covariance.shape[0]) if j not in set(fixed)]
+    total = float(np.log(np.diag(covariance)[free]).sum())
+    if fixed:
+        total += log_det(covariance[np.ix_(fixed, fixed)])
+    return 0.5 * (total - log_det(covariance))
+
+
+def baseline_df(n_variables: int, n_fixed: int) -> int:
+    """Degrees of freedom of the independence model in one group."""
+    return (n_variables * (n_variables - 1) - n_fixed * (n_fixed - 1)) // 2
+
+
+def gaussian_logl(n_obs: float, covariance: Array, sigma: Array, gap: Array | None = None) -> float:
+    """Normal log-likelihood of sample moments.
+
+    Parameters
+    ----------
+    n_obs : float
+        Cases.
+    covariance : ndarray, shape (p, p)
+        Sample covariance, divisor N.
+    sigma : ndarray, shape (p, p)
+        Covariance of the distribution.
+    gap : ndarray, shape (p,), optional
+        Sample means less implied means; zero when None.
+    """
+    p = len(covariance)
+    moments = covariance if gap is None else covariance + np.outer(gap, gap)
+    trace = float(np.trace(np.linalg.solve(sigma, moments)))
+    return -0.5 * n_obs * (p * _LOG_TWO_PI + log_det(sigma) + trace)
+
+
+def saturated_logl(n_obs: float, covariance: Array) -> float:
+    """Log-likelihood of the saturated model."""
+    p = len(covariance)
+    return -0.5 * n_obs * (p * _LOG_TWO_PI + log_det(covariance) + p)

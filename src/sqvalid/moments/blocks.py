@@ -1,0 +1,159 @@
+"""The value objects: Block and Moments."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqvalid.errors import InputError, UnsupportedError
+
+Array = NDArray[np.float64]
+Kind = Literal["continuous", "ordinal"]
+
+
+def frozen_array(values: Any) -> Array:
+    """Copy `values` into a float array that cannot be written to."""
+    out = np.array(values, dtype=np.float64, order="C")
+    out.flags.writeable = False
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Sample statistics of one group at one level.
+
+    Parameters
+    ----------
+    group : str
+        Label of the group, ``""`` when there is only one.
+    variables : tuple of str
+        Names, in the order of every array below; p of them.
+    n_obs : int
+        Respondents behind the statistics.
+    covariance : ndarray, shape (p, p)
+        Sample covariance with divisor N.
+    means : ndarray, shape (p,), optional
+        Sample means; absent when only a covariance matrix was given.
+    cases : ndarray, shape (n_obs, p), optional
+        The answers themselves, complete.
+    level : int
+        1 is the lowest level.
+    kinds : tuple of {"continuous", "ordinal"}
+        Measurement kind per variable.
+    thresholds, slopes, gamma, patterns, weights, clusters : optional
+        Thresholds of ordinal variables, slopes on fixed covariates, asymptotic covariance
+        of the sample statistics, missing-data patterns, case weights, cluster codes. Each
+        is None until the statistics it belongs to are computed.
+    """
+
+    group: str
+    variables: tuple[str, ...]
+    n_obs: int
+    covariance: Array
+    means: Array | None = None
+    cases: Array | None = None
+    level: int = 1
+    kinds: tuple[Kind, ...] = ()
+    thresholds: Array | None = None
+    slopes: Array | None = None
+    gamma: Array | None = None
+    patterns: Any = None
+    weights: Array | None = None
+    clusters: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("covariance", "means", "cases", "thresholds", "slopes", "gamma", "weights"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, np.ndarray) or value.flags.writeable):
+                object.__setattr__(self, name, frozen_array(value))
+        if not self.kinds:
+            object.__setattr__(self, "kinds", ("continuous",) * len(self.variables))
+
+    @property
+    def n_variables(self) -> int:
+        """Number of variables, p."""
+        return len(self.variables)
+
+    def select(self, variables: Sequence[str]) -> Block:
+        """Return the block restricted to `variables`, in that order."""
+        if tuple(variables) == self.variables:
+            return self
+        if any(
+            getattr(self, name) is not None
+            for name in ("thresholds", "slopes", "gamma", "patterns")
+        ):
+            raise UnsupportedError("Variables of a block with ordinal statistics are not selected.")
+        place = {name: i for i, name in enumerate(self.variables)}
+        missing = [name for name in variables if name not in place]
+        if missing:
+            raise InputError(f"The sample statistics lack the variables {', '.join(missing)}.")
+        keep = [place[name] for name in variables]
+        return replace(
+            self,
+            variables=tuple(variables),
+            covariance=self.covariance[np.ix_(keep, keep)],
+            means=None if self.means is None else self.means[keep],
+            cases=None if self.cases is None else self.cases[:, keep],
+            kinds=tuple(self.kinds[i] for i in keep),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sample statistics of all groups.
+
+    Parameters
+    ----------
+    blocks : tuple of Block
+        Groups in order of first appearance in the data.
+    group_variable : str, optional
+        Column that made the groups.
+    n_received : int
+        Rows before incomplete ones were left out.
+    rows : tuple of ndarray, optional
+        Per block, the positions in the input of the rows used.
+    index : sequence, optional
+        Row labels of the input, kept so that scores can be put back beside the answers.
+    """
+
+    blocks: tuple[Block, ...]
+    group_variable: str | None = None
+    n_received: int = 0
+    rows: tuple[NDArray[np.intp], ...] | None = None
+    index: Any = field(default=None, repr=False)
+
+    @property
+    def n_obs(self) -> int:
+        """Respondents used, over all groups."""
+        return sum(block.n_obs for block in self.blocks)
+
+    @property
+    def group_labels(self) -> tuple[str, ...]:
+        """Labels of the groups, in order."""
+        return tuple(block.group for block in self.blocks)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables of the first block."""
+        return self.blocks[0].variables
+
+    def select(self, variables: Sequence[str]) -> Moments:
+        """Return the moments of `variables` only, in that order."""
+        return replace(self, blocks=tuple(block.select(variables) for block in self.blocks))
+
+    def sha256(self) -> str:
+        """Fingerprint of the numbers: SHA-256 over names, n and arrays, in hexadecimal."""
+        digest = hashlib.sha256()
+        for block in self.blocks:
+            for item in fields(block):
+                value = getattr(block, item.name)
+                if isinstance(value, np.ndarray):
+                    digest.update(np.ascontiguousarray(value).tobytes())
+                else:
+                    digest.update(repr(value).encode())
+        return digest.hexdigest()

@@ -1,0 +1,265 @@
+"""From answers, or from published matrices, to :class:`Moments`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sqvalid.errors import InputError, SurveyError
+from sqvalid.moments.blocks import Array, Block, Moments, frozen_array
+
+# Cases are summed in pieces of this many rows: centred products of a long file stay in cache.
+_CHUNK_ROWS = 8192
+
+
+def mean_and_covariance(cases: Array) -> tuple[Array, Array]:
+    """Means and covariance with divisor N.
+
+    Parameters
+    ----------
+    cases : ndarray, shape (n, p)
+        Complete answers.
+
+    Returns
+    -------
+    means : ndarray, shape (p,)
+    covariance : ndarray, shape (p, p)
+        Two-pass: products are formed after the mean is taken off.
+    """
+    n = cases.shape[0]
+    means = cases.mean(axis=0)
+    if n <= _CHUNK_ROWS:
+        centred = cases - means
+        covariance = centred.T @ centred
+    else:
+        covariance = np.zeros((cases.shape[1], cases.shape[1]))
+        drift = np.zeros(cases.shape[1])
+        for start in range(0, n, _CHUNK_ROWS):
+            centred = cases[start : start + _CHUNK_ROWS] - means
+            covariance += centred.T @ centred
+            drift += centred.sum(axis=0)
+        covariance -= np.outer(drift, drift) / n
+    return means, covariance / n
+
+
+def _numeric_columns(frame: pd.DataFrame, variables: Sequence[str]) -> Array:
+    """Return the columns as floats, refusing text with the cells that hold it."""
+    columns = []
+    for name in variables:
+        if (copies := int((frame.columns == name).sum())) > 1:
+            raise SurveyError(
+                f"The data have {copies} columns named {name!r}.",
+                remedy="Rename or drop all but one of them.",
+            )
+        column = frame[name]
+        try:
+            columns.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        except (TypeError, ValueError):
+            numbers = pd.to_numeric(column, errors="coerce")
+            bad = column[numbers.isna() & column.notna()]
+            shown = ", ".join(f"{value!r} in row {row}" for row, value in bad.head(3).items())
+            raise SurveyError(
+                f"Item {name!r} has {len(bad)} answers that are not numbers ({shown}).",
+                remedy="Map the text to numbers, or declare it as a missing code.",
+            ) from None
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0))
+
+
+def moments_from_frame(
+    frame: pd.DataFrame, variables: Sequence[str], *, group: str | None = None
+) -> Moments:
+    """Moments of `variables`, listwise complete, one block per group.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per respondent.
+    variables : sequence of str
+        Columns to use, in this order.
+    group : str, optional
+        Column with the group of each respondent; groups stand in order of first appearance.
+
+    Raises
+    ------
+    SurveyError
+        Missing, text, constant or all-missing columns, no complete rows, groups too small.
+    """
+    wanted = [*variables, *([group] if group is not None else [])]
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise SurveyError(
+            f"The data have no column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(repr(name) for name in missing)}.",
+            remedy="Check the spelling in the model, or map the columns of the file.",
+        )
+    cases = _numeric_columns(frame, variables)
+    if np.isinf(cases).any():
+        row, column = np.argwhere(np.isinf(cases))[0]
+        raise SurveyError(f"Item {variables[column]!r} is infinite in row {frame.index[row]}.")
+    observed = ~np.isnan(cases)
+    empty = [name for j, name in enumerate(variables) if not observed[:, j].any()]
+    if empty:
+        raise SurveyError(
+            f"Nobody answered {', '.join(repr(name) for name in empty)}.",
+            remedy="Leave the item out of the model, or check the column map.",
+        )
+    complete = observed.all(axis=1)
+    labels: list[str]
+    if group is None:
+        labels, codes = [""], np.zeros(len(frame), dtype=np.intp)
+    else:
+        codes, found = pd.factorize(frame[group], sort=False)
+        labels = [_group_label(value) for value in found]
+        complete &= codes >= 0
+    if not complete.any():
+        raise SurveyError(
+            "No respondent answered every item of the model.",
+            remedy="Use fewer items, or a method for missing answers.",
+        )
+    blocks, rows = [], []
+    for code, label in enumerate(labels):
+        where = np.flatnonzero(complete & (codes == code))
+        chosen = cases if where.size == len(frame) else cases[where]
+        blocks.append(_block(label, tuple(variables), frozen_array(chosen)))
+        rows.append(where)
+    return Moments(
+        blocks=tuple(blocks),
+        group_variable=group,
+        n_received=len(frame),
+        rows=tuple(rows),
+        index=frame.index,
+    )
+
+
+def _group_label(value: Any) -> str:
+    # A group code read as 1.0 is the researcher's group 1.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _block(label: str, variables: tuple[str, ...], cases: Array) -> Block:
+    n = len(cases)
+    of_group = f" in group {label!r}" if label else ""
+    if n < 2:
+        raise SurveyError(
+            f"There {'is' if n == 1 else 'are'} {n} complete respondent{'' if n == 1 else 's'}"
+            f"{of_group}; a covariance needs at least two.",
+            remedy="Drop or merge the group." if label else None,
+        )
+    means, covariance = mean_and_covariance(cases)
+    constant = [
+        name
+        for j, name in enumerate(variables)
+        if covariance[j, j] <= 1e-14 * max(means[j] ** 2, 1e-300) and np.ptp(cases[:, j]) == 0.0
+    ]
+    if constant:
+        raise SurveyError(
+            f"Every respondent{of_group} gave the same answer to "
+            f"{', '.join(repr(name) for name in constant)}.",
+            remedy="An item without variance cannot be analysed: leave it out of the model.",
+        )
+    return Block(label, variables, n, covariance, means, cases)
+
+
+def _as_matrix(matrix: Any, label: str) -> tuple[tuple[str, ...] | None, NDArray[np.float64]]:
+    names = None
+    if isinstance(matrix, pd.DataFrame):
+        names = tuple(str(name) for name in matrix.columns)
+        values = matrix.to_numpy(dtype=np.float64)
+    else:
+        values = np.asarray(matrix, dtype=np.float64)
+    of_group = f" of group {label!r}" if label else ""
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        raise InputError(f"The covariance matrix{of_group} is not square: {values.shape}.")
+    if not np.isfinite(values).all():
+        i, j = np.argwhere(~np.isfinite(values))[0]
+        raise InputError(
+            f"The covariance matrix{of_group} has no number in cell ({i + 1}, {j + 1})."
+        )
+    gap = np.abs(values - values.T)
+    if gap.max() > 1e-8 * max(np.abs(values).max(), 1.0):
+        i, j = np.unravel_index(int(np.argmax(gap)), gap.shape)
+        first, second = (names[i], names[j]) if names else (str(i + 1), str(j + 1))
+        raise InputError(
+            f"The covariance matrix{of_group} is not symmetric: ({first}, {second}) is "
+            f"{values[i, j]:.6g} but ({second}, {first}) is {values[j, i]:.6g}.",
+            remedy="Give the full matrix, or mirror its lower triangle first.",
+        )
+    return names, (values + values.T) / 2.0
+
+
+def moments_from_matrices(
+    cov: Any,
+    n_obs: Any,
+    *,
+    mean: Any = None,
+    names: Sequence[str] | None = None,
+    divisor: str = "n-1",
+    group_variable: str | None = None,
+) -> Moments:
+    """Moments from published matrices.
+
+    Parameters
+    ----------
+    cov : DataFrame, array or mapping of label to these
+        Covariance matrices. A correlation matrix is taken as it stands.
+    n_obs : int or mapping of label to int
+        Respondents behind each matrix.
+    mean : Series, array or mapping, optional
+        Means, in the order of the matrix.
+    names : sequence of str, optional
+        Names of the variables when the matrices have none.
+    divisor : {"n-1", "n"}
+        What the sums of squares were divided by. ``"n-1"`` is what programs print; the
+        matrix is then rescaled by (n - 1) / n.
+    """
+    grouped = isinstance(cov, Mapping)
+    covs: dict[str, Any] = {str(k): v for k, v in cov.items()} if grouped else {"": cov}
+    counts: dict[str, Any]
+    if isinstance(n_obs, Mapping):
+        counts = {str(k): v for k, v in n_obs.items()}
+    elif isinstance(n_obs, Sequence):
+        counts = dict(zip(covs, n_obs, strict=True))
+    else:
+        counts = dict.fromkeys(covs, n_obs)
+    means: dict[str, Any] = dict.fromkeys(covs)
+    if mean is not None:
+        means = {str(k): v for k, v in mean.items()} if grouped else {"": mean}
+    blocks = []
+    for label, matrix in covs.items():
+        of_group = f" of group {label!r}" if label else ""
+        count = counts.get(label)
+        if count is None or int(count) != count or count < 2:
+            raise InputError(
+                f"n_obs{of_group} must be a whole number of at least 2, not {count!r}.",
+                remedy="Give the number of respondents behind the matrix, n_obs=.",
+            )
+        found, values = _as_matrix(matrix, label)
+        labels = found if found is not None else tuple(names) if names is not None else None
+        if labels is None:
+            raise InputError(
+                f"The covariance matrix{of_group} has no variable names.",
+                remedy="Give a DataFrame whose columns are the item names.",
+            )
+        if len(set(labels)) != len(labels):
+            twice = sorted({name for name in labels if labels.count(name) > 1})
+            raise InputError(f"The covariance matrix{of_group} names {', '.join(twice)} twice.")
+        at = None
+        if means[label] is not None:
+            given = means[label]
+            at = (
+                given.reindex(list(labels)).to_numpy(dtype=np.float64)
+                if isinstance(given, pd.Series)
+                else np.asarray(given, dtype=np.float64)
+            )
+            if at.shape != (len(labels),) or not np.isfinite(at).all():
+                raise InputError(f"The means{of_group} do not match the {len(labels)} variables.")
+        scale = (count - 1) / count if divisor == "n-1" else 1.0
+        blocks.append(Block(label, labels, int(count), values * scale, at))
+    total = sum(block.n_obs for block in blocks)
+    return Moments(
+        tuple(blocks), group_variable=group_variable if grouped else None, n_received=total
+    )

@@ -1,0 +1,485 @@
+"""How consistently a set of items measures: item analysis, alpha, omega, CR and AVE.
+
+The numbers are functions of covariance matrices and loadings (:mod:`.coefficients`);
+:func:`assess_reliability` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sqvalid.display import Result, Table
+from sqvalid.errors import Diagnostic, InputError, OptionError
+from sqvalid.reliability.coefficients import (
+    alpha_standard_error,
+    average_variance_extracted,
+    correlation_from_covariance,
+    cronbach_alpha,
+    feldt_interval,
+    guttman_lambda6,
+    item_rest_correlations,
+    item_total_correlations,
+    items_against_scale,
+    omega_total,
+    overlap_corrected_correlations,
+    squared_multiple_correlations,
+    standardized_alpha,
+    weighted_variance_extracted,
+)
+
+if TYPE_CHECKING:
+    from sqvalid.latent.result import FitResult
+
+__all__ = [
+    "Reliability",
+    "alpha_standard_error",
+    "assess_reliability",
+    "average_variance_extracted",
+    "correlation_from_covariance",
+    "cronbach_alpha",
+    "feldt_interval",
+    "group_frames",
+    "guttman_lambda6",
+    "item_rest_correlations",
+    "item_total_correlations",
+    "items_against_scale",
+    "omega_total",
+    "overlap_corrected_correlations",
+    "squared_multiple_correlations",
+    "standardized_alpha",
+    "weighted_variance_extracted",
+]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Reliability(Result):
+    """Reliability of every dimension, and what its items contribute.
+
+    Parameters
+    ----------
+    scales : pandas.DataFrame
+        One row per group and dimension: ``group dimension n_items n_obs alpha_raw
+        alpha_ci_lower alpha_ci_upper alpha_se alpha_std lambda6 mean_inter_item_r
+        median_inter_item_r signal_to_noise omega_total omega_total_implied
+        composite_reliability ave ave_weighted``. ``omega_total`` divides by the observed variance
+        of the sum score, ``omega_total_implied`` by the implied one. What a model is needed for
+        is NaN without one.
+    items : pandas.DataFrame
+        One row per group and item: ``group dimension item mean sd item_total_r
+        item_total_r_std item_total_r_corrected item_rest_r alpha_if_deleted
+        alpha_std_if_deleted lambda6_if_deleted loading``; ``sd`` has divisor N - 1, ``loading``
+        is completely standardised.
+    level : float
+        Coverage of the interval of alpha.
+    diagnostics : tuple of Diagnostic
+        Every undefined number has its reason here.
+    """
+
+    scales: pd.DataFrame
+    items: pd.DataFrame
+    level: float = 0.95
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    def _headline(self) -> str:
+        lowest = self.scales["alpha_raw"].min()
+        return f"{len(self.scales)} scales, lowest alpha {lowest:.3f}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per group and dimension; see `scales`."""
+        return self.scales.copy()
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the table of dimensions and the table of items."""
+        units = [c for c in self.scales.columns if c not in _NOT_UNIT]
+        item_units = [c for c in self.items.columns if c not in _NOT_UNIT]
+        return (
+            Table(self.scales, formats=dict.fromkeys(units, "unit")),
+            Table(self.items, formats=dict.fromkeys(item_units, "unit")),
+        )
+
+    def _payload(self) -> Mapping[str, Any]:
+        return {"table": self.scales, "items": self.items, "level": self.level}
+
+
+_NOT_UNIT = {
+    "group",
+    "dimension",
+    "item",
+    "n_items",
+    "n_obs",
+    "signal_to_noise",
+    "mean",
+    "sd",
+}
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What is known about one dimension in one group."""
+
+    group: str
+    dimension: str
+    items: tuple[str, ...]
+    n_obs: int
+    covariance: Array  # divisor N - 1
+    means: Array | None
+    model: Mapping[str, float] = field(default_factory=dict)
+    loadings: Array | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", MappingProxyType(dict(self.model)))
+
+
+def group_frames(fit: FitResult, attribute: str) -> dict[str, pd.DataFrame]:
+    """Return a per-group property of a fit as a mapping, however many groups there are.
+
+    Parameters
+    ----------
+    fit : FitResult
+        One group or several.
+    attribute : str
+        ``"sample"``, ``"implied"``, ``"latent_covariance"`` or ``"latent_correlation"``.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        Keyed by group label, in the order of the groups.
+    """
+    value = getattr(fit, attribute)
+    if isinstance(value, pd.DataFrame):
+        return {str(fit.group_labels[0]) if fit.group_labels else "": value}
+    return {str(label): frame for label, frame in value.items()}
+
+
+def _scale_rows(scale: _Scale, level: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    covariance, k = scale.covariance, len(scale.items)
+    correlation = correlation_from_covariance(covariance)
+    off = correlation[np.tril_indices(k, -1)]
+    mean_r = float(off.mean()) if k > 1 else float("nan")
+    alpha = cronbach_alpha(covariance)
+    lower, upper = feldt_interval(alpha, scale.n_obs, k, level=level)
+    row = {
+        "group": scale.group,
+        "dimension": scale.dimension,
+        "n_items": k,
+        "n_obs": scale.n_obs,
+        "alpha_raw": alpha,
+        "alpha_ci_lower": lower,
+        "alpha_ci_upper": upper,
+        "alpha_se": alpha_standard_error(covariance, scale.n_obs),
+        "alpha_std": standardized_alpha(correlation),
+        "lambda6": guttman_lambda6(correlation) if k > 1 else float("nan"),
+        "mean_inter_item_r": mean_r,
+        "median_inter_item_r": float(np.median(off)) if k > 1 else float("nan"),
+        "signal_to_noise": k * mean_r / (1.0 - mean_r) if mean_r < 1.0 else float("nan"),
+        **{name: scale.model.get(name, float("nan")) for name in _MODEL_COLUMNS},
+    }
+    total_r = item_total_correlations(covariance)
+    total_r_std = item_total_correlations(correlation)
+    corrected = overlap_corrected_correlations(correlation)
+    rest_r = item_rest_correlations(covariance)
+    items = []
+    for i, item in enumerate(scale.items):
+        keep = np.delete(np.arange(k), i)
+        grid = np.ix_(keep, keep)
+        items.append(
+            {
+                "group": scale.group,
+                "dimension": scale.dimension,
+                "item": item,
+                "mean": float("nan") if scale.means is None else float(scale.means[i]),
+                "sd": float(np.sqrt(covariance[i, i])),
+                "item_total_r": float(total_r[i]) if k > 1 else float("nan"),
+                "item_total_r_std": float(total_r_std[i]) if k > 1 else float("nan"),
+                "item_total_r_corrected": float(corrected[i]),
+                "item_rest_r": float(rest_r[i]),
+                "alpha_if_deleted": cronbach_alpha(covariance[grid]),
+                "alpha_std_if_deleted": standardized_alpha(correlation[grid]),
+                "lambda6_if_deleted": guttman_lambda6(correlation[grid]) if k > 2 else float("nan"),
+                "loading": float("nan") if scale.loadings is None else float(scale.loadings[i]),
+            }
+        )
+    return row, items
+
+
+_MODEL_COLUMNS = (
+    "omega_total",
+    "omega_total_implied",
+    "composite_reliability",
+    "ave",
+    "ave_weighted",
+)
+
+
+def _scale_diagnostics(scale: _Scale, alpha: float) -> Iterator[Diagnostic]:
+    where = (scale.dimension,)
+    group = {"group": scale.group, "dimension": scale.dimension}
+    k = len(scale.items)
+    if k == 1:
+        yield Diagnostic("single_item_scale", "warning", where, group)
+        return
+    if k == 2:
+        yield Diagnostic("two_item_scale", "info", where, group)
+    if alpha < 0.0:
+        yield Diagnostic("negative_alpha", "problem", where, {**group, "alpha": round(alpha, 3)})
+    against = items_against_scale(correlation_from_covariance(scale.covariance))
+    if against.any():
+        items = tuple(np.array(scale.items)[against].tolist())
+        yield Diagnostic("item_against_scale", "warning", items, group)
+
+
+def _check_dimensions(
+    dimensions: Mapping[str, Sequence[str]] | None, available: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    if not dimensions:
+        raise OptionError(
+            "Reliability needs to know which items belong together.",
+            remedy='Pass dimensions={"TAN": ["P1", "P2"], ...} or a Survey with an instrument.',
+        )
+    known = set(available)
+    checked: dict[str, tuple[str, ...]] = {}
+    for name, items in dimensions.items():
+        if isinstance(items, str) or not items:
+            raise OptionError(
+                f"Dimension {name!r} must list its items.",
+                remedy='Write dimensions={"TAN": ["P1", "P2"], ...}.',
+            )
+        absent = [item for item in items if item not in known]
+        if absent:
+            raise InputError(
+                f"Dimension {name!r} names items that are not in the data: {', '.join(absent)}.",
+                remedy="Correct the item names or the columns of the data.",
+            )
+        checked[str(name)] = tuple(items)
+    return checked
+
+
+def _scales_from_frame(
+    frame: pd.DataFrame, dimensions: Mapping[str, tuple[str, ...]]
+) -> Iterator[_Scale]:
+    for name, items in dimensions.items():
+        values = frame[list(items)].to_numpy(dtype=float)
+        complete = values[~np.isnan(values).any(axis=1)]
+        diagnostics: list[Diagnostic] = [Diagnostic("omega_needs_model", "info", (name,))]
+        if len(complete) < 2:
+            raise InputError(
+                f"Dimension {name!r} has {len(complete)} complete answers; two are the least.",
+                remedy="Check missing-value codes and column names of its items.",
+            )
+        constant = [
+            item for item, column in zip(items, complete.T, strict=True) if np.ptp(column) == 0.0
+        ]
+        if constant:
+            raise InputError(
+                f"Items of {name!r} have the same value for every respondent: "
+                f"{', '.join(constant)}.",
+                remedy="Leave them out: an item without variance measures nothing here.",
+            )
+        if len(complete) < len(values):
+            diagnostics.append(
+                Diagnostic(
+                    "rows_left_out",
+                    "info",
+                    (name,),
+                    {"n_used": len(complete), "n_total": len(values)},
+                )
+            )
+        centred = complete - complete.mean(axis=0)
+        yield _Scale(
+            group="",
+            dimension=name,
+            items=items,
+            n_obs=len(complete),
+            covariance=centred.T @ centred / (len(complete) - 1),
+            means=complete.mean(axis=0),
+            diagnostics=tuple(diagnostics),
+        )
+
+
+def _not_congeneric(parameters: pd.DataFrame, factor: str, items: tuple[str, ...]) -> str | None:
+    """Return the code of the reason why one factor does not own its items, or None."""
+    loadings = parameters[parameters["op"] == "=~"]
+    latents = set(loadings["lhs"])
+    if latents & set(items):
+        return "omega_second_order"
+    elsewhere = loadings[loadings["rhs"].isin(items) & (loadings["lhs"] != factor)]
+    if len(elsewhere) and (elsewhere["est"] != 0.0).any():
+        return "omega_cross_loading"
+    regressed = parameters[(parameters["op"] == "~") & parameters["lhs"].isin(items)]
+    if len(regressed):
+        return "omega_regressed_indicator"
+    return None
+
+
+def _scales_from_fit(
+    fit: FitResult, dimensions: Mapping[str, Sequence[str]] | None
+) -> Iterator[_Scale]:
+    table = fit.parameters
+    samples, implied = group_frames(fit, "sample"), group_frames(fit, "implied")
+    latent = group_frames(fit, "latent_covariance")
+    wanted = fit.indicators if dimensions is None else dimensions
+    unknown = [name for name in wanted if name not in fit.indicators]
+    if unknown:
+        raise OptionError(
+            f"The model has no factor {unknown[0]!r}.",
+            remedy=f"Its factors are: {', '.join(fit.indicators)}.",
+        )
+    unbiased = fit.options.get("likelihood") == "wishart"
+    for number, (label, sample) in enumerate(samples.items(), start=1):
+        rows = table[table["group"] == number]
+        n_obs = int(fit.n_obs_by_group.get(label, fit.n_obs))
+        to_unbiased = 1.0 if unbiased else n_obs / (n_obs - 1)
+        for factor in wanted:
+            # A covariate made latent by a regression has no indicators of its own.
+            items = tuple(fit.indicators[factor])
+            reason = _not_congeneric(rows, factor, items)
+            observed = tuple(item for item in items if item in sample.columns)
+            if len(observed) != len(items):
+                yield _Scale(
+                    label,
+                    factor,
+                    (),
+                    n_obs,
+                    np.empty((0, 0)),
+                    None,
+                    diagnostics=(Diagnostic("omega_second_order", "info", (factor,)),),
+                )
+                continue
+            covariance = sample.loc[list(items), list(items)].to_numpy(dtype=float)
+            model_covariance = implied[label].loc[list(items), list(items)].to_numpy(dtype=float)
+            own = rows[(rows["op"] == "=~") & (rows["lhs"] == factor)].set_index("rhs")
+            loadings = own.loc[list(items), "est"].to_numpy(dtype=float)
+            phi = float(latent[label].loc[[factor], [factor]].to_numpy(dtype=float).item())
+            standardized = loadings * np.sqrt(max(phi, 0.0)) / np.sqrt(np.diag(model_covariance))
+            model: dict[str, float] = {}
+            diagnostics: tuple[Diagnostic, ...] = ()
+            if reason is not None:
+                diagnostics = (Diagnostic(reason, "info", (factor,)),)
+            elif len(items) > 1:
+                model = {
+                    "omega_total": omega_total(loadings, covariance, phi),
+                    "omega_total_implied": omega_total(loadings, model_covariance, phi),
+                    "composite_reliability": omega_total(
+                        standardized, correlation_from_covariance(model_covariance)
+                    ),
+                    "ave": average_variance_extracted(standardized),
+                    "ave_weighted": weighted_variance_extracted(loadings, covariance, phi),
+                }
+            yield _Scale(
+                group=label if len(samples) > 1 else "",
+                dimension=factor,
+                items=items,
+                n_obs=n_obs,
+                covariance=covariance * to_unbiased,
+                means=_sample_means(fit, label, items),
+                model=model,
+                loadings=standardized,
+                diagnostics=diagnostics,
+            )
+
+
+def _sample_means(fit: FitResult, label: str, items: tuple[str, ...]) -> Array | None:
+    for block in fit.moments.blocks:
+        if str(block.group) == label or len(fit.moments.blocks) == 1:
+            if block.means is None:
+                return None
+            positions = [block.variables.index(item) for item in items]
+            return np.asarray(block.means)[positions]
+    return None
+
+
+def assess_reliability(
+    source: Any,
+    dimensions: Mapping[str, Sequence[str]] | None = None,
+    *,
+    level: float = 0.95,
+) -> Reliability:
+    """Assess the reliability of every dimension.
+
+    From answers: item analysis and coefficient alpha. From a fitted measurement model, omega,
+    composite reliability and average variance extracted as well; these are given for a factor
+    whose observed items load on it alone, and are NaN with a reason otherwise. From a fit the
+    covariances are those of the respondents the model used.
+
+    Parameters
+    ----------
+    source : FitResult, Survey, pandas.DataFrame or polars.DataFrame
+        Where the numbers come from. Answers must be keyed: reverse-worded items turned.
+        Rows with a missing answer in a scale are left out of that scale and counted.
+    dimensions : mapping of str to sequence of str, optional
+        Items of each dimension. By default those of the survey's instrument, or the
+        indicators of the model's factors.
+    level : float
+        Coverage of the interval of alpha.
+
+    Returns
+    -------
+    Reliability
+
+    Raises
+    ------
+    OptionError
+        No dimensions, or one without items, or a level outside (0, 1).
+    InputError
+        An item is not there, is constant, or has fewer than two complete answers.
+    """
+    from sqvalid.latent.result import FitResult
+
+    if not 0.0 < level < 1.0:
+        raise OptionError(f"level={level!r} must lie between 0 and 1.", remedy="Try level=0.95.")
+    if isinstance(source, FitResult):
+        scales = list(_scales_from_fit(source, dimensions))
+    else:
+        from sqvalid.survey import Survey
+
+        survey = (
+            source if isinstance(source, Survey) else Survey(source, dimensions=dimensions or {})
+        )
+        frame = survey.frame
+        chosen = _check_dimensions(
+            survey.dimensions if dimensions is None else dimensions, list(frame.columns)
+        )
+        scales = list(_scales_from_frame(frame, chosen))
+    return _assemble(scales, level)
+
+
+def _assemble(scales: Sequence[_Scale], level: float) -> Reliability:
+    rows: list[dict[str, Any]] = []
+    items: list[dict[str, Any]] = []
+    diagnostics: list[Diagnostic] = []
+    for scale in scales:
+        diagnostics.extend(scale.diagnostics)
+        if not scale.items:
+            continue
+        row, item_rows = _scale_rows(scale, level)
+        rows.append(row)
+        items.extend(item_rows)
+        diagnostics.extend(_scale_diagnostics(scale, row["alpha_raw"]))
+    scale_frame, item_frame = pd.DataFrame(rows), pd.DataFrame(items)
+    if not any(scale.group for scale in scales):
+        scale_frame = scale_frame.drop(columns="group", errors="ignore")
+        item_frame = item_frame.drop(columns="group", errors="ignore")
+    return Reliability(scale_frame, item_frame, level, _distinct(diagnostics))
+
+
+def _distinct(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Merge diagnostics of one code that differ only in where they apply."""
+    merged: dict[tuple[str, tuple[tuple[str, str], ...]], Diagnostic] = {}
+    for diagnostic in diagnostics:
+        key = (diagnostic.code, tuple((k, str(v)) for k, v in diagnostic.values.items()))
+        if key in merged:
+            where = tuple(dict.fromkeys(merged[key].where + diagnostic.where))
+            merged[key] = Diagnostic(diagnostic.code, diagnostic.severity, where, diagnostic.values)
+        else:
+            merged[key] = diagnostic
+    return tuple(merged.values())

@@ -1,0 +1,46 @@
+"""Blocks to one HTML page that needs nothing else: no scripts, no remote files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqvalid import __version__, wording
+from sqvalid.report.sections import build_sections
+
+if TYPE_CHECKING:
+    from sqvalid.findings import StudyResult
+
+__all__ = ["render_html"]
+
+
+def render_html(result: StudyResult) -> str:
+    """Return the report of a study as one page.
+
+    Parameters
+    ----------
+    result : StudyResult
+        What :meth:`sqvalid.study.Study.run` returned.
+
+    Returns
+    -------
+    str
+        HTML 5 in the language of the study. Everything that came from the user is escaped;
+        the same result gives the same bytes.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sqvalid.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    language = result.language
+    return environment.get_template("report.html").render(
+        title=result.title,
+        language="zh-Hans" if language == "zh" else language,
+        contents=wording.text("report.contents", language),
+        foot=wording.text("report.foot", language, version=__version__),
+        sections=build_sections(result),
+    )

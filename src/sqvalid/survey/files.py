@@ -1,0 +1,335 @@
+"""Reading answers from a file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sqvalid.errors import SurveyError, UnsupportedError
+from sqvalid.instruments import Instrument
+from sqvalid.survey.checks import duplicate_columns, require_columns
+from sqvalid.survey.record import AuditEntry, Survey
+from sqvalid.survey.text_file import read_cells
+from sqvalid.survey.workbook import read_sheet
+
+__all__ = ["existing_file", "read_frame", "read_survey"]
+
+_TEXT = (".csv", ".tsv", ".txt", ".dat")
+_WORKBOOK = (".xlsx", ".xlsm")
+_STATISTICAL = (".sav", ".zsav", ".dta")
+_MISSING_WORDS = frozenset({"", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "."})
+_POINT = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file that can be read.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    SurveyError
+        There is no such file, it is a directory, empty, or may not be read.
+    """
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise SurveyError(
+                f"{str(file)!r} is a directory, not a file.",
+                remedy="Give the path of the file in it.",
+            )
+        if not file.exists():
+            raise SurveyError(
+                f"There is no file {str(file)!r}.",
+                remedy=f"Check the path; it is looked up from {str(Path.cwd())!r}."
+                if not file.is_absolute()
+                else "Check the path.",
+            )
+        with file.open("rb") as stream:
+            if not stream.read(1):
+                raise SurveyError(
+                    f"File {str(file)!r} is empty.",
+                    remedy="Check that the export was completed.",
+                )
+    except OSError as error:
+        raise SurveyError(
+            f"File {str(file)!r} cannot be read: {error.strerror}.",
+            remedy="Check that you may read it and that no other program holds it.",
+        ) from error
+    return file
+
+
+def _decimal_mark(columns: Iterable[Sequence[str]]) -> str:
+    """Return "," when numbers of the file have a decimal comma and none has a point."""
+    commas = False
+    for cells in columns:
+        for cell in cells:
+            if _POINT.fullmatch(cell):
+                return "."
+            commas = commas or _COMMA.fullmatch(cell) is not None
+    return "," if commas else "."
+
+
+def _typed(cells: Sequence[str], decimal: str, missing: frozenset[str]) -> pd.Series[Any]:
+    """Return a column as numbers when every cell that is there is one, else as text."""
+    text = np.array(cells, dtype=object)
+    absent = np.array([cell in missing for cell in cells])
+    plain = [
+        "" if gone else (cell.replace(",", ".") if decimal == "," else cell)
+        for cell, gone in zip(cells, absent, strict=True)
+    ]
+    try:
+        # float() takes "1_000" and "infinity", which no export means as numbers.
+        if any("_" in cell for cell in plain):
+            raise ValueError
+        numbers = np.array([float(cell) if cell else np.nan for cell in plain])
+    except ValueError:
+        text[[cell == "" for cell in cells]] = None
+        return pd.Series(text, dtype=object)
+    if absent.all():
+        return pd.Series(numbers)
+    whole = not absent.any() and all(cell.lstrip("+-").isdigit() for cell in plain)
+    if whole and np.abs(numbers).max() < 2.0**53:
+        return pd.Series(numbers.astype(np.int64))
+    return pd.Series(numbers)
+
+
+def _code_words(codes: Iterable[object]) -> frozenset[str]:
+    words = set()
+    for code in codes:
+        words.add(str(code).strip())
+        if isinstance(code, float) and code.is_integer():
+            words.add(str(int(code)))
+    return frozenset(words)
+
+
+def _without_codes(
+    frame: pd.DataFrame, columns: Iterable[str], codes: Sequence[object]
+) -> tuple[pd.DataFrame, int]:
+    """Return the frame with missing codes made missing, and how many cells that were."""
+    if not codes:
+        return frame, 0
+    words = _code_words(codes)
+    values = {float(word) for word in words if _is_number(word)}
+    changed: dict[str, pd.Series[Any]] = {}
+    count = 0
+    for column in columns:
+        series = frame[column]
+        if series.dtype.kind in "iuf":
+            hit = series.isin(values)
+        else:
+            hit = series.astype(object).isin(words)
+        if not hit.any():
+            continue
+        count += int(hit.sum())
+        kept = series.astype(float if series.dtype.kind in "iuf" else object).mask(hit)
+        # A column that was text only because of its codes is one of numbers now.
+        if kept.dtype == object:
+            cells = ["" if pd.isna(cell) else str(cell) for cell in kept]
+            kept = _typed(cells, ".", _MISSING_WORDS).set_axis(frame.index)
+        changed[column] = kept
+    return frame.assign(**changed), count
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_cells(rows: list[list[str]], decimal: str | None, path: Path) -> pd.DataFrame:
+    start = next(i for i, row in enumerate(rows) if any(row))
+    head = [name or f"column_{j}" for j, name in enumerate(rows[start], start=1)]
+    duplicate_columns(head, f"File {str(path)!r}")
+    # Rows are named as a spreadsheet shows them: the head is row 1.
+    body = [(i, row) for i, row in enumerate(rows[start + 1 :], start=start + 2) if any(row)]
+    if not body:
+        raise SurveyError(
+            f"File {str(path)!r} has a head ({', '.join(head[:8])}, ...) but no rows.",
+            remedy="Check that the export was completed.",
+        )
+    columns = list(zip(*(row for _, row in body), strict=True))
+    mark = decimal or _decimal_mark(columns)
+    labels = [number for number, _ in body]
+    index: pd.Index[Any] = (
+        pd.RangeIndex(labels[0], labels[-1] + 1, name="row")
+        if labels[-1] - labels[0] + 1 == len(labels)
+        else pd.Index(labels, name="row")
+    )
+    return pd.DataFrame(
+        {
+            name: _typed(cells, mark, _MISSING_WORDS).set_axis(index)
+            for name, cells in zip(head, columns, strict=True)
+        }
+    )
+
+
+def _from_statistics_package(path: Path) -> pd.DataFrame:
+    import pyreadstat
+
+    read = pyreadstat.read_dta if path.suffix.lower() == ".dta" else pyreadstat.read_sav
+    try:
+        frame, _ = read(str(path))
+    except (pyreadstat.ReadstatError, ValueError) as error:
+        raise SurveyError(
+            f"File {str(path)!r} cannot be read as {path.suffix}: {error}.",
+            remedy="Save it again from the program it comes from, or export it as .csv.",
+        ) from error
+    if frame.empty:
+        raise SurveyError(
+            f"File {str(path)!r} has no rows.", remedy="Check that the export was completed."
+        )
+    return pd.DataFrame(frame).set_axis(pd.RangeIndex(1, len(frame) + 1, name="row"), axis=0)
+
+
+def read_frame(
+    path: str | os.PathLike[str],
+    *,
+    missing_codes: Sequence[object] = (),
+    sheet: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+) -> pd.DataFrame:
+    """Read a file of answers into a plain frame.
+
+    Parameters
+    ----------
+    path : str or path
+        ``.csv`` (also ``.tsv``, ``.txt``, ``.dat``), ``.xlsx``, ``.sav``, ``.zsav`` or ``.dta``;
+        one row per respondent, names in the first row.
+    missing_codes : sequence, optional
+        Values that mean "no answer", in every column, e.g. ``(-99, "refused")``. Empty cells,
+        NA, NaN, NULL and a lone point always do.
+    sheet : str, optional
+        Sheet of a workbook; the first when None.
+    delimiter : str, optional
+        Of a text file; sniffed among comma, semicolon, tab and bar when None.
+    decimal : {".", ","}, optional
+        Decimal mark; found when None, and "." where commas delimit the cells.
+    encoding : str, optional
+        Of a text file; byte order mark, UTF-8 or GB18030 when None.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of numbers are int64 or float64, others object. The index ``row`` counts rows
+        as a spreadsheet shows them: the first respondent is row 2 (row 1 in .sav and .dta,
+        which have no head). Blank rows are left out. A column without a name gets
+        ``column_<place>``.
+
+    Raises
+    ------
+    SurveyError
+        No such file, a directory, no permission, an empty or binary file, a wrong delimiter
+        or encoding, rows of unequal length, double column names, or no rows.
+    UnsupportedError
+        A kind of file that is not read.
+    """
+    frame, _ = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    return _without_codes(frame, frame.columns, missing_codes)[0]
+
+
+def _read(
+    path: str | os.PathLike[str],
+    *,
+    sheet: str | None,
+    delimiter: str | None,
+    decimal: str | None,
+    encoding: str | None,
+) -> tuple[pd.DataFrame, str]:
+    """Read a file; also return its name with the sheet it was in."""
+    file = existing_file(path)
+    kind = file.suffix.lower()
+    if decimal not in (None, ".", ","):
+        raise SurveyError(f"decimal={decimal!r} is no decimal mark.", remedy="Give '.' or ','.")
+    if kind in _TEXT:
+        rows, used = read_cells(file, delimiter=delimiter, encoding=encoding)
+        # Between commas a cell such as "1,234" rather has thousands than decimals.
+        mark = decimal or ("." if used == "," else None)
+        return _from_cells(rows, mark, file), file.name
+    if kind in _WORKBOOK:
+        rows, title = read_sheet(file, sheet=sheet)
+        return _from_cells(rows, decimal, file), f"{file.name} [{title}]"
+    if kind in _STATISTICAL:
+        return _from_statistics_package(file), file.name
+    what = f"of kind {kind!r}" if kind else "without an ending"
+    raise UnsupportedError(
+        f"File {str(file)!r}: files {what} are not read.",
+        remedy="Save the answers as .csv, .xlsx, .sav or .dta, or read them with pandas and "
+        "pass the frame.",
+    )
+
+
+def read_survey(
+    path: str | os.PathLike[str],
+    *,
+    instrument: Instrument | None = None,
+    columns: Mapping[str, str] | None = None,
+    dimensions: Mapping[str, Sequence[str]] | None = None,
+    missing_codes: Sequence[object] = (),
+    sheet: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+) -> Survey:
+    """Read a file of answers into a Survey.
+
+    Parameters
+    ----------
+    path : str or path
+        See :func:`read_frame`.
+    instrument : Instrument, optional
+        What was asked.
+    columns : mapping of str to str, optional
+        Column of the file to item id, e.g. ``{"Q1_1": "P1"}``. Columns that are not named
+        keep their names.
+    dimensions : mapping of str to sequence of str, optional
+        Dimension to item columns, where there is no instrument.
+    missing_codes : sequence, optional
+        Values that mean "no answer", in the item columns.
+    sheet, delimiter, decimal, encoding : str, optional
+        See :func:`read_frame`.
+
+    Returns
+    -------
+    Survey
+        Answers as they stand in the file: reverse-worded items are not turned yet, see
+        :meth:`Survey.reverse_keyed`.
+
+    Raises
+    ------
+    SurveyError
+        What :func:`read_frame` and :class:`Survey` refuse, or a column map that does not fit.
+    UnsupportedError
+        A kind of file that is not read.
+    """
+    frame, name = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    if columns:
+        require_columns(frame, columns, what="the column map's")
+        renamed = [columns.get(str(column), str(column)) for column in frame.columns]
+        duplicate_columns(renamed, f"After the column map, file {str(path)!r}")
+        frame = frame.set_axis(renamed, axis=1)
+    asked = set() if instrument is None else set(instrument.item_ids)
+    asked |= {item for items in (dimensions or {}).values() for item in items}
+    items = [column for column in frame.columns if not asked or column in asked]
+    frame, n_codes = _without_codes(frame, items, missing_codes)
+    details = {"file": name, "n_columns": frame.shape[1], "n_codes": n_codes}
+    entry = AuditEntry("read", details, len(frame), len(frame))
+    return Survey(frame, instrument, dimensions or {}, audit=(entry,))
