@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOMES = "|".join(("ro" + "ot", "ho" + "me", "wo" + "rk", "op" + "t", "tm" + "p", "Us" + "ers"))
 MACHINE_PATH = re.compile(rf"(?<![\w.)])/(?:{HOMES})/\w|\b[A-Z]:\\\\?Users\b")
 REGISTRY_HOST = re.compile("|".join((r"py" + r"pi\.org", r"python" + r"hosted\.org")))
-SKIPPED = {".venv", ".git", "dist", "build", "sqvalid-out"}
+MADE_HERE = {"dist", "build", "sqvalid-out", "__pycache__"}
 
 
 def repository_files() -> list[Path]:
@@ -27,7 +27,13 @@ def repository_files() -> list[Path]:
         command = [git, "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
         listed = subprocess.run(command, capture_output=True, check=True).stdout
         return [ROOT / name for name in listed.decode().split("\0") if name]
-    return [p for p in ROOT.rglob("*") if p.is_file() and not SKIPPED & set(p.parts)]
+    found = []
+    for path in ROOT.rglob("*"):
+        folders = set(path.relative_to(ROOT).parts[:-1])
+        hidden = any(name.startswith(".") for name in folders - {".ci"})
+        if path.is_file() and not hidden and not folders & MADE_HERE:
+            found.append(path)
+    return found
 
 
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST], ids=["paths", "hosts"])
@@ -43,6 +49,13 @@ def test_no_trace_of_a_machine(pattern: re.Pattern[str]) -> None:
             if pattern.search(line)
         ]
     assert found == []
+
+
+def test_the_files_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {ROOT / "README.md", ROOT / ".ci" / "run", ROOT / "src" / "sqvalid" / "errors.py"}
+    assert expected <= set(repository_files())
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert expected <= set(repository_files())
 
 
 def test_the_patterns_find_what_they_look_for() -> None:

@@ -34,12 +34,12 @@ def call_arguments(fit: library.Fit) -> dict:
     return out
 
 
-def fit_again(fit: library.Fit, **options):
+def fit_again(fit: library.Fit, model: str | None = None, **options):
     """Fit with more options; sqvalid's own warnings are about the model, not the test."""
     function = getattr(sqvalid, fit.function)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SqvalidWarning)
-        return function(fit.model, **(call_arguments(fit) | options))
+        return function(model or fit.model, **(call_arguments(fit) | options))
 
 
 @cache

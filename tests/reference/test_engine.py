@@ -31,6 +31,11 @@ READY = [f for f in library.fits() if library.why_not_built(f) is None]
 FITS = [f for f in READY if f.converged and not f.imprecise]
 
 
+def real_fits() -> list[library.Fit]:
+    """Fits that other modules compare."""
+    return FITS
+
+
 def by_label(fit: library.Fit, expected: dict) -> dict:
     """Blocks by group label; the one group of a single-group fit has ours."""
     if fit.group:
@@ -160,6 +165,19 @@ def parameters(fit, block):
     diff.done()
 
 
+def estimates(fit, block):
+    diff = Differences(fit, "estimates")
+    found = keyed(result(fit.name).parameters)
+    for row in library.table(fit.block("estimates")).itertuples(index=False):
+        if row.op in ("==", "<", ">"):
+            continue
+        ours = found[key(row)]
+        path = f"{row.lhs}{row.op}{row.rhs}"
+        diff.check(f"est/{path}", ours.est, row.est, rtol=ESTIMATE, atol=slack(fit))
+        diff.check(f"se/{path}", ours.se, row.se, rtol=STANDARD_ERROR, atol=slack(fit))
+    diff.done()
+
+
 def standardized(fit, block):
     diff = Differences(fit, block)
     expected = library.table(fit.block(block))
@@ -198,7 +216,7 @@ def fit_measures(fit, block):
     expected = fit.block("fit_measures")
     # R divides this factor's trace by the parameters before equality constraints, although npar
     # counts them after; ours goes with npar, so that (q0 c0 - q1 c1) / (q0 - q1) holds.
-    rows_before_constraints = (fit.block("convergence") or {}).get("npar", expected["npar"])
+    rows_before_constraints = int((result(fit.name).parameters.free > 0).sum())
     for name, value in expected.items():
         ours = name.replace(".", "_")
         if expected["df"] < 0 and ours in UNDEFINED_BELOW_ZERO_DF:
@@ -287,10 +305,27 @@ def residual_summaries(fit, block):
     diff.done()
 
 
+def redundant_markers(fit: library.Fit) -> bool:
+    """Whether R printed indices for markers whose release only rescales a factor.
+
+    Their information is zero, so the matrix that R inverted was singular and its generalised
+    inverse spoilt the other indices too (checked by refitting: the true drop in chi-square is
+    near our index, not R's).
+    """
+    rows = library.table(fit.block("parameters"))
+    if fit.group or (rows.op == "==").any():
+        return False
+    fixed = {key(row) for row in rows.itertuples(index=False) if row.free == 0 and row.op == "=~"}
+    table = library.table(fit.block("modification_indices"))
+    return any(key(row) in fixed for row in table.itertuples(index=False))
+
+
 def modification_indices(fit, block):
     diff = Differences(fit, block)
     expected = library.table(fit.block(block))
     found = keyed(result(fit.name).modification_indices())
+    if redundant_markers(fit):
+        pytest.skip("R inverted a singular matrix here; see test_modification.py")
     for row in expected.itertuples(index=False):
         if key(row) not in found:
             diff.found[str(key(row))] = ("missing", row.mi)
@@ -415,6 +450,7 @@ def estimated_matrices(fit, block):
 
 CHECKS = {
     "parameters": parameters,
+    "estimates": estimates,
     "std_all": standardized,
     "std_lv": standardized,
     "std_nox": standardized,
@@ -447,7 +483,7 @@ OTHER_BLOCKS = {
     "id", "category", "description", "data_file", "missing_code", "software", "data_note",
     "lavaan_function", "model_syntax", "arguments", "optimizer_control", "warnings", "convergence",
     "options", "cross_version_check", "group.equal", "group.partial", "extras", "h1_moments",
-    "extra_arguments", "converged", "estimates",
+    "extra_arguments", "converged",
 }  # fmt: skip
 
 CASES = [

@@ -250,6 +250,13 @@ def answers() -> pd.DataFrame:
     return pd.DataFrame(values, columns=["a", "b", "c"]).assign(g=["x"] * 10 + ["y"] * 10, t="text")
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "float32", object, "category"])
+def test_every_way_to_hold_numbers(dtype: str) -> None:
+    plain = pd.DataFrame({"x": [1.0, np.nan, 3.0], "y": [2.0, 3.0, 5.0]})
+    survey = Survey(plain.astype({"x": dtype}), dimensions={"F": ["x", "y"]})
+    pd.testing.assert_frame_equal(survey.data, plain)
+
+
 def test_check_items_returns_numbers(answers: pd.DataFrame) -> None:
     checked = check_items(answers.astype({"a": "category"}).astype({"b": object}), ["a", "b", "c"])
     assert (checked.dtypes == np.float64).all()

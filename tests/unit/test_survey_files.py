@@ -296,6 +296,16 @@ def test_read_survey(write) -> None:
     assert len(survey.unturned_items) == 9
 
 
+def test_answers_that_are_turned_already_are_not_turned_again(write) -> None:
+    instrument = load_instrument("servqual")
+    path = write(servqual_file())
+    survey = read_survey(path, instrument=instrument, columns=COLUMNS, keyed=True)
+    assert survey.unturned_items == ()
+    assert survey.reverse_keyed() is survey
+    raw = read_survey(path, instrument=instrument, columns=COLUMNS)
+    assert raw.reverse_keyed().frame["P10"].equals(8 - survey.frame["P10"])
+
+
 @pytest.mark.parametrize(
     ("changes", "columns", "message"),
     [

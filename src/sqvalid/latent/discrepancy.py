@@ -196,6 +196,9 @@ class MaximumLikelihood:
         out = p_aa * g_bb + p_ab * g_ba + p_ba * g_ab + p_bb * g_aa - (g_ab * g_ba + g_aa * g_bb)
         out *= s[:, None] * s
 
+        if not slots.layout.factors:
+            # Without factors the moments are linear in the parameters.
+            return out + g_aa * (t[:, None] * t) if slots.has_means else out
         alpha, beta, gamma = _column_shifts(slots, local.state)
         w = g - p
         w_a, w_b = w[a], w[b]

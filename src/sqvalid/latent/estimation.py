@@ -124,6 +124,11 @@ class Problem:
         covariates = set(self.table.covariates[g])
         return [j for j, name in enumerate(self.table.observed[g]) if name in covariates]
 
+    def exogenous_index(self, g: int) -> list[int]:
+        """Positions of exogenous covariates, fixed or not."""
+        exogenous = set(self.table.exogenous[g])
+        return [j for j, name in enumerate(self.table.observed[g]) if name in exogenous]
+
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
@@ -394,7 +399,7 @@ def _likelihoods(problem: Problem, locals_: Sequence[Local]) -> tuple[float, flo
         zip(problem.blocks, problem.objective.targets, locals_, strict=True)
     ):
         gap = None if target.means is None else target.means - local.state.mu
-        n = problem.multiplier * target.weight
+        n = block.n_obs
         model += gaussian_logl(n, target.covariance, local.state.sigma, gap)
         saturated += saturated_logl(n, target.covariance)
         fixed = problem.fixed_index(g)
@@ -402,7 +407,6 @@ def _likelihoods(problem: Problem, locals_: Sequence[Local]) -> tuple[float, flo
             part = saturated_logl(n, target.covariance[np.ix_(fixed, fixed)])
             model -= part
             saturated -= part
-        del block
     return model, saturated
 
 
@@ -411,11 +415,14 @@ def _baseline(problem: Problem, *, with_means: bool, scaled: bool, trace_h1: flo
     for g, (block, target) in enumerate(
         zip(problem.blocks, problem.objective.targets, strict=True)
     ):
-        fixed = problem.fixed_index(g)
-        half_f += target.weight * baseline_half_f(target.covariance, fixed)
-        df += baseline_df(block.n_variables, len(fixed))
+        exogenous = problem.exogenous_index(g)
+        half_f += target.weight * baseline_half_f(target.covariance, exogenous)
+        df += baseline_df(block.n_variables, len(exogenous))
         if scaled:
-            trace += inference.independence_trace(block, with_means=with_means, fixed=fixed)
+            trace += inference.independence_trace(block, with_means=with_means, fixed=exogenous)
+            if exogenous and not problem.fixed_index(g):
+                part = block.select([block.variables[j] for j in exogenous])
+                trace += inference.saturated_trace(part, with_means=with_means)
     factor = (trace_h1 - trace) / df if scaled and df > 0 else None
     return Baseline(2.0 * problem.multiplier * half_f, df, factor)
 
@@ -525,9 +532,11 @@ def estimate(
         if options.information != "observed":
             observed = inference.constrained_inverse(problem.objective.hessian(locals_), tangent)
         trace_h0 = inference.score_trace(observed.matrix, first_order)
-        n_free = problem.table.n_free - _rank(problem.constraints, problem.table, problem.blocks)
+        rank = _rank(problem.constraints, problem.table, problem.blocks)
+        n_free = problem.table.n_free
+        # lavaan's: per free row of the table, whatever equality constraints there are.
         h0 = trace_h0 / n_free if n_free else float("nan")
-        h1 = trace_h1 / (problem.df + n_free)
+        h1 = trace_h1 / (problem.df + n_free - rank)
         scaling = (trace_h1 - trace_h0) / problem.df if problem.df > 0 else float("nan")
     model_logl, saturated = _likelihoods(problem, locals_)
     return Estimate(

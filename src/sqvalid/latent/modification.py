@@ -154,7 +154,8 @@ def modification_tests(estimate: Estimate) -> Modifications:
         gradient = gradient - cross.T @ (inverse @ free_gradient)
         left = np.where((own > 0) & (left > _OWN_SHARE * own), left, np.nan)
         rows.extend(found)
-        mi.append(problem.multiplier * gradient**2 / left)
+        # lavaan counts all respondents here, under the Wishart likelihood too.
+        mi.append(problem.blocks[g].n_obs / target.weight * gradient**2 / left)
         epc.append(-gradient / left)
     if not rows:
         return Modifications((), np.empty(0), np.empty(0))

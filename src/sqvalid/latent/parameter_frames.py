@@ -184,7 +184,6 @@ def modification_columns(estimate: Estimate, group_devs: Sequence[Deviations]) -
                 table.latents[g],
                 table.covariates[g],
                 table.n_free,
-                residual_covariances=False,
             )[0]
         columns[f"sepc_{kind}"] = values
     return columns

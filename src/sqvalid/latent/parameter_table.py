@@ -121,8 +121,10 @@ class ParameterTable:
         Per group, observed variables: indicators, outcomes, covariates, others.
     latents : tuple of tuple of str
         Per group, latent variables in order of definition.
+    exogenous : tuple of tuple of str
+        Per group, exogenous covariates whose moments the model does not restrict.
     covariates : tuple of tuple of str
-        Per group, fixed covariates.
+        The same where covariates are fixed (``fixed_x``), else empty.
     """
 
     rows: tuple[Row, ...]
@@ -130,6 +132,7 @@ class ParameterTable:
     definitions: tuple[Definition, ...]
     observed: tuple[tuple[str, ...], ...]
     latents: tuple[tuple[str, ...], ...]
+    exogenous: tuple[tuple[str, ...], ...]
     covariates: tuple[tuple[str, ...], ...]
     options: TableOptions = field(default=TableOptions())
 
@@ -342,11 +345,15 @@ def _group_rows(
     """Rows of one group: the user's, then lavaan's defaults."""
     out = _GroupRows(group)
     is_latent = set(roles.latents)
+    order = {name: i for i, name in enumerate((*roles.latents, *roles.observed))}
     latent_means_freed = "intercepts" in opt.effect_coding
     for term in terms:
         if _phantom(term):
             continue
-        out.add_user(_user_row(term, group, n_groups, equalities))
+        row = _user_row(term, group, n_groups, equalities)
+        if row.op == "~~" and order[row.lhs] > order[row.rhs]:
+            row = replace(row, lhs=row.rhs, rhs=row.lhs)
+        out.add_user(row)
 
     by_latent: dict[str, list[int]] = {name: [] for name in roles.latents}
     for i, row in enumerate(out.rows):
@@ -583,6 +590,7 @@ def _build_cached(
         definitions=spec.definitions,
         observed=tuple(role.observed for role in roles),
         latents=tuple(role.latents for role in roles),
+        exogenous=tuple(role.exogenous_observed for role in roles),
         covariates=tuple(role.exogenous_observed if opt.fixed_x else () for role in roles),
         options=opt,
     )

@@ -35,21 +35,21 @@ def log_det(matrix: Array) -> float:
     return float(np.linalg.slogdet(matrix)[1])
 
 
-def baseline_half_f(covariance: Array, fixed: Sequence[int]) -> float:
+def baseline_half_f(covariance: Array, exogenous: Sequence[int]) -> float:
     """F/2 of the independence model of one group.
 
-    Variables are uncorrelated, except that fixed covariates keep their covariances.
+    Variables are uncorrelated, except that exogenous covariates keep their covariances.
     """
-    free = [j for j in range(covariance.shape[0]) if j not in set(fixed)]
+    free = [j for j in range(covariance.shape[0]) if j not in set(exogenous)]
     total = float(np.log(np.diag(covariance)[free]).sum())
-    if fixed:
-        total += log_det(covariance[np.ix_(fixed, fixed)])
+    if exogenous:
+        total += log_det(covariance[np.ix_(exogenous, exogenous)])
     return 0.5 * (total - log_det(covariance))
 
 
-def baseline_df(n_variables: int, n_fixed: int) -> int:
+def baseline_df(n_variables: int, n_exogenous: int) -> int:
     """Degrees of freedom of the independence model in one group."""
-    return (n_variables * (n_variables - 1) - n_fixed * (n_fixed - 1)) // 2
+    return (n_variables * (n_variables - 1) - n_exogenous * (n_exogenous - 1)) // 2
 
 
 def gaussian_logl(n_obs: float, covariance: Array, sigma: Array, gap: Array | None = None) -> float:

@@ -585,6 +585,7 @@ class FitResult(Result):
         fit_measures: bool = True,
         r_squared: bool = True,
         modification_indices: bool = False,
+        lang: str = "en",
     ) -> str:
         """The result as text, with everything a reader of lavaan's summary expects."""
         from sqvalid.latent.summary import format_summary
@@ -595,6 +596,7 @@ class FitResult(Result):
             fit_measures=fit_measures,
             r_squared=r_squared,
             modification_indices=modification_indices,
+            lang=lang,
         )
 
     def plot(self, **options: Any) -> Any:

@@ -123,8 +123,6 @@ def standardise_rows(
     latents: Sequence[str],
     covariates: Sequence[str],
     n_free: int,
-    *,
-    residual_covariances: bool = True,
 ) -> tuple[Array, Array]:
     """Standardise the rows of one group.
 
@@ -134,8 +132,6 @@ def standardise_rows(
     estimates : ndarray, shape (len(rows),)
     kind : {"all", "lv", "nox"}
         All variables, latent ones only, or all but fixed covariates.
-    residual_covariances : bool
-        Divide covariances by residual standard deviations (True) or by total ones (False).
 
     Returns
     -------
@@ -170,12 +166,8 @@ def standardise_rows(
                     factor.over(dev, row.lhs)
             case "~~":
                 for name in (row.lhs, row.rhs):
-                    if not scaled(name):
-                        continue
-                    if residual_covariances:
+                    if scaled(name):
                         factor.over_residual(dev, name)
-                    else:
-                        factor.over(dev, name)
             case "~1":
                 if scaled(row.lhs):
                     factor.over(dev, row.lhs)

@@ -63,12 +63,18 @@ def _print(sections: Sequence[_Section]) -> list[str]:
     return out
 
 
-def _p(value: float) -> str:
-    return format_p(value)
-
-
 def _count(value: float) -> str:
     return format_number(value, 0 if float(value).is_integer() else 3)
+
+
+class _Say:
+    """Words of the summary in one language."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
+
+    def __call__(self, key: str, **values: object) -> str:
+        return wording.text(f"summary.{key}", self.lang, **values)
 
 
 def _estimation(fit: FitResult, say: _Say) -> _Section:
@@ -98,21 +104,12 @@ def _estimation(fit: FitResult, say: _Say) -> _Section:
         facts.append((say("equality_constraints"), str(n_equal)))
     if constraints.inequalities.n_functions:
         facts.append((say("inequality_constraints"), str(constraints.inequalities.n_functions)))
-    facts.append((say("rows_used"), say("rows", used=fit.n_obs, received=fit.n_received)))
+    used = say("rows", used=fit.n_obs, received=fit.n_received) if fit.n_received else fit.n_obs
+    facts.append((say("rows_used"), str(used)))
     if len(fit.group_labels) > 1:
         facts += [(f"  {label}", str(n)) for label, n in fit.n_obs_by_group.items()]
     lines = (_Line(f"  {name}", (value,)) for name, value in facts)
     return _Section(say("estimation"), (), tuple(lines))
-
-
-class _Say:
-    """Words of the summary in one language."""
-
-    def __init__(self, lang: str) -> None:
-        self.lang = lang
-
-    def __call__(self, key: str, **values: object) -> str:
-        return wording.text(f"summary.{key}", self.lang, **values)
 
 
 def _group_chisq(fit: FitResult) -> list[float]:
@@ -143,26 +140,23 @@ def _fit_sections(fit: FitResult, say: _Say, *, complete: bool) -> list[_Section
     def section(title: str, columns: Sequence[str], lines: Iterable[_Line]) -> _Section:
         return _Section(say(title), heads(columns), tuple(lines))
 
-    test = [
-        line(say("chisq"), "chisq", kinds),
-        line(say("df"), "df", kinds, _count),
-        line(say("pvalue"), "pvalue", kinds, _p),
-    ]
-    if scaled:
-        factor = format_number(m["chisq_scaling_factor"])
-        test.append(_Line(f"  {say('scaling_factor')}", ("", factor)))
+    test = [line(say("chisq"), "chisq", kinds)]
     if len(fit.group_labels) > 1:
         for label, value in zip(fit.group_labels, _group_chisq(fit), strict=True):
             parts = [value, *([value / m["chisq_scaling_factor"]] if scaled else [])]
             name = f"    {say('group_contribution', label=label)}"
             test.append(_Line(name, tuple(map(format_number, parts))))
+    test += [line(say("df"), "df", kinds, _count), line(say("pvalue"), "pvalue", kinds, format_p)]
+    if scaled:
+        factor = format_number(m["chisq_scaling_factor"])
+        test.append(_Line(f"  {say('scaling_factor')}", ("", factor)))
     out = [section("model_test", kinds, test)]
     if not complete:
         return out
     baseline = [
         line(say("chisq"), "baseline_chisq", kinds),
         line(say("df"), "baseline_df", kinds, _count),
-        line(say("pvalue"), "baseline_pvalue", kinds, _p),
+        line(say("pvalue"), "baseline_pvalue", kinds, format_p),
     ]
     if scaled:
         factor = format_number(m["baseline_chisq_scaling_factor"])
@@ -183,8 +177,8 @@ def _fit_sections(fit: FitResult, say: _Say, *, complete: bool) -> list[_Section
         line(say("rmsea"), "rmsea", indices),
         line(say("rmsea_lower", level=level), "rmsea_ci_lower", indices),
         line(say("rmsea_upper", level=level), "rmsea_ci_upper", indices),
-        line(say("rmsea_close", value=close), "rmsea_pvalue", indices, _p),
-        line(say("rmsea_notclose", value=notclose), "rmsea_notclose_pvalue", indices, _p),
+        line(say("rmsea_close", value=close), "rmsea_pvalue", indices, format_p),
+        line(say("rmsea_notclose", value=notclose), "rmsea_notclose_pvalue", indices, format_p),
     ]
     out.append(section("rmsea_section", indices, rmsea))
     out.append(_Section(say("srmr_section"), (), (line(say("srmr"), "srmr", [""]),)))
@@ -232,14 +226,23 @@ def _under(rows: Iterable[Any], op: str, columns: _Columns, dotted: set[str]) ->
     for row in rows:
         if row.lhs != left:
             left = row.lhs
-            dot = "." if op == "~~" and left in dotted else ""
-            yield _Line(f"  {dot}{left} {op}")
-        dot = "." if op == "~~" and row.rhs in dotted else ""
-        yield _Line(f"    {dot}{row.rhs}{_label(row.label)}", columns.cells(row))
+            yield _Line(f" {_dot(left, dotted if op == '~~' else set())}{left} {op}")
+        dot = _dot(row.rhs, dotted if op == "~~" else set())
+        yield _Line(f"   {dot}{row.rhs}{_label(row.label)}", columns.cells(row))
+
+
+def _dot(name: str, dotted: set[str]) -> str:
+    """The dot of a residual, or a blank so that names stay in line."""
+    return "." if name in dotted else " "
 
 
 def _label(label: str) -> str:
     return f" ({label})" if label else ""
+
+
+def _records(frame: pd.DataFrame) -> list[Any]:
+    """Rows of a frame, columns as attributes."""
+    return list(frame.itertuples(index=False))
 
 
 def _parameter_sections(
@@ -247,7 +250,7 @@ def _parameter_sections(
 ) -> list[_Section]:
     dotted = _explained(table, group)
     mine = frame[(frame.group == group) & (frame.op != ":=")]
-    rows = list(mine.itertuples(index=False))
+    rows = _records(mine)
     out = []
 
     def add(title: str, lines: Iterable[_Line]) -> None:
@@ -258,8 +261,8 @@ def _parameter_sections(
     def alone(op: str) -> Iterator[_Line]:
         for row in rows:
             if row.op == op and (op == "~1" or row.lhs == row.rhs):
-                dot = "." if row.lhs in dotted else ""
-                yield _Line(f"    {dot}{row.lhs}{_label(row.label)}", columns.cells(row))
+                name = f"{_dot(row.lhs, dotted)}{row.lhs}{_label(row.label)}"
+                yield _Line(f"   {name}", columns.cells(row))
 
     # Rows of one factor need not stand together in the model text.
     loadings = sorted((r for r in rows if r.op == "=~"), key=lambda r: _first(rows, "=~", r.lhs))
@@ -323,7 +326,7 @@ def _modification(fit: FitResult, say: _Say) -> _Section:
     shown = frame[frame.mi >= _LEAST_MI]
     several = len(fit.group_labels) > 1
     lines = []
-    for row in shown.itertuples(index=False):
+    for row in _records(shown):
         values = (row.mi, row.epc, row.sepc_all)
         cells = (*([str(row.group)] if several else []), *map(format_number, values))
         lines.append(_Line(f"    {row.lhs} {row.op} {row.rhs}".rstrip(), cells))
@@ -392,7 +395,7 @@ def format_summary(
         pieces.append((title, _parameter_sections(frame, fit.table, g, columns, say)))
     defined = [
         _Line(f"    {row.lhs} := {row.rhs}", columns.cells(row))
-        for row in frame[frame.op == ":="].itertuples(index=False)
+        for row in _records(frame[frame.op == ":="])
     ]
     if defined:
         pieces.append(("", [_Section(say("defined"), columns.heads, tuple(defined))]))

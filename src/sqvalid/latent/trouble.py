@@ -123,8 +123,8 @@ def _inadmissible(estimate: Estimate, g: int) -> list[Diagnostic]:
             )
         )
     m = len(latents)
-    found = _indefinite(state.phi[:m, :m])
-    if m > 1 and found is not None:
+    found = _indefinite(state.phi[:m, :m]) if m > 1 else None
+    if found is not None:
         smallest, direction, correlation = found
         involved = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.1]
         pairs = sorted(

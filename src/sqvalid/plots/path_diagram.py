@@ -33,9 +33,9 @@ Array = npt.NDArray[np.float64]
 # Inches of the drawing.
 ITEM_WIDTH, ITEM_HEIGHT, ITEM_STEP = 0.78, 0.26, 0.34
 FACTOR_WIDTH, FACTOR_HEIGHT, FACTOR_STEP = 1.25, 0.62, 0.95
-REACH = 1.75  # from a factor to its items
-FACTOR_REACH = 2.35  # from a higher-order factor to those below it
-COLUMN_GAP = 1.9  # between columns of the structure
+REACH = 1.55  # from a factor to its items
+FACTOR_REACH = 2.1  # from a higher-order factor to those below it
+COLUMN_GAP = 1.35  # between columns of the structure
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ def _draw_nodes(
             )
         shapes[name] = axes.add_patch(shape)
         widest = max(len(line) for line in text.split("\n"))
-        size = (8.5 if name in indicators else 7.5) * min(1.0, 11 / max(widest, 1))
+        size = (9.5 if name in indicators else 8.5) * min(1.0, 10 / max(widest, 1))
         axes.text(x, y, text, ha="center", va="center", fontsize=size, zorder=4)
     return shapes
 
@@ -370,7 +370,7 @@ def _draw_edge(
         format_number(edge.value, 2, leading_zero=False),
         ha="center",
         va="center",
-        fontsize=7 if measured or edge.double else 8.5,
+        fontsize=8 if measured or edge.double else 9.5,
         fontweight="normal" if measured or edge.double else "bold",
         color=INK,
         zorder=2.5,

@@ -16,7 +16,13 @@ import pandas as pd
 from sqvalid import criteria, wording
 from sqvalid.display import Table, format_interval, format_number, format_p, json_safe
 from sqvalid.errors import Diagnostic
-from sqvalid.findings import LARGE_RESIDUAL, Judgement, StudyResult, residual_correlations
+from sqvalid.findings import (
+    LARGE_RESIDUAL,
+    Judgement,
+    Link,
+    StudyResult,
+    residual_correlations,
+)
 from sqvalid.report.blocks import (
     Block,
     Callout,
@@ -110,9 +116,7 @@ def about(result: StudyResult) -> Section:
         {
             "link": words(f"link.{link.name}"),
             "state": words.state(link.state),
-            "because": words("blocked", link=words(f"link.{link.blocked_by}"))
-            if link.blocked_by
-            else words(f"because.{link.name}", **_counts(link.judgements)),
+            "because": _because(words, link),
         }
         for link in result.ledger.links
     ]
@@ -120,6 +124,14 @@ def about(result: StudyResult) -> Section:
     blocks.append(Paragraph(words("about.chain_note"), quiet=True))
     blocks.append(Callout("info", words("about.refusals")))
     return _section(words, "about", blocks)
+
+
+def _because(words: _Words, link: Link) -> str:
+    if link.blocked_by:
+        return words("blocked", link=words(f"link.{link.blocked_by}"))
+    if link.name == "solution":
+        return words(f"because.solution_{link.state}")
+    return words(f"because.{link.name}", **_counts(link.judgements))
 
 
 def _counts(judgements: Iterable[Judgement]) -> dict[str, int]:
@@ -287,7 +299,7 @@ def _parameter_table(words: _Words, fit: FitResult, operators: set[str], title: 
     if len(fit.group_labels) > 1:
         labels = [str(fit.group_labels[int(g) - 1]) for g in rows["group"]]
         shown.insert(0, "group", labels)
-    return [words.table(shown, title, {"z": "f2", "p": "p"})]
+    return [words.table(shown, title, {"z": "f2", "p": "p", "std_all": "unit"})]
 
 
 def _diagram(words: _Words, fit: FitResult, name: str) -> list[Block]:
@@ -587,7 +599,6 @@ def second_opinion(result: StudyResult) -> Section | None:
             rows.append(
                 {
                     "model": words(f"model.{name}"),
-                    "program": opinion.program,
                     "chisq": opinion.chisq,
                     "chisq_theirs": opinion.chisq_theirs,
                     "df": int(opinion.df),
@@ -599,7 +610,9 @@ def second_opinion(result: StudyResult) -> Section | None:
             )
     if rows:
         frame = pd.DataFrame(rows)
-        blocks.append(words.table(frame, words("opinion.table"), {"max_difference": "f4"}))
+        program = next(iter(result.opinions.values())).program
+        title = words("opinion.table", program=program)
+        blocks.append(words.table(frame, title, {"max_difference": "f4"}))
     left_out = words.join(words(f"opinion.not_compared.{key}") for key in NOT_COMPARED)
     blocks.append(Paragraph(words("opinion.left_out", what=left_out), quiet=True))
     return _section(words, "opinion", blocks)

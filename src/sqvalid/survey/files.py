@@ -284,6 +284,7 @@ def read_survey(
     columns: Mapping[str, str] | None = None,
     dimensions: Mapping[str, Sequence[str]] | None = None,
     missing_codes: Sequence[object] = (),
+    keyed: bool = False,
     sheet: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
@@ -304,14 +305,17 @@ def read_survey(
         Dimension to item columns, where there is no instrument.
     missing_codes : sequence, optional
         Values that mean "no answer", in the item columns.
+    keyed : bool
+        The answers to reverse-worded items stand in the file already turned, so that a high
+        answer means a high standing; they will not be turned again.
     sheet, delimiter, decimal, encoding : str, optional
         See :func:`read_frame`.
 
     Returns
     -------
     Survey
-        Answers as they stand in the file: reverse-worded items are not turned yet, see
-        :meth:`Survey.reverse_keyed`.
+        Answers as they stand in the file; :meth:`Survey.reverse_keyed` turns what is left to
+        turn.
 
     Raises
     ------
@@ -332,4 +336,6 @@ def read_survey(
     frame, n_codes = _without_codes(frame, items, missing_codes)
     details = {"file": name, "n_columns": frame.shape[1], "n_codes": n_codes}
     entry = AuditEntry("read", details, len(frame), len(frame))
-    return Survey(frame, instrument, dimensions or {}, audit=(entry,))
+    reverse = () if instrument is None else (item.id for item in instrument.items if item.reverse)
+    turned = frozenset(name for name in reverse if keyed and name in frame.columns)
+    return Survey(frame, instrument, dimensions or {}, audit=(entry,), reversed_items=turned)

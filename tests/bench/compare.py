@@ -1,0 +1,299 @@
+"""sqvalid beside its peers: the same fits, run in turn in one window of time.
+
+    python tests/bench/compare.py [--rows a,b,mlr,wide,large,import] [--rounds N] [--write]
+
+Every round runs each program once, so that whatever else the machine does falls on all of
+them. Times are medians of CPU time on one thread. A program that is not installed is left out;
+lavaan runs in one R process that stays open. Each fit's work: estimates, standard
+errors, standardised estimates, fit measures; from the data frame to the tables. Chi-squares are
+compared, and a disagreement ends the script with an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workloads import WORKLOADS, Workload
+
+HERE = Path(__file__).parent
+ONE_THREAD = {
+    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+}
+# A run gives the milliseconds of CPU time it took, and chi-square.
+Run = Callable[[], tuple[float, float]]
+ROUNDS = {"a": 25, "b": 25, "mlr": 15, "wide": 5, "large": 5, "import": 7}
+# Relative differences of chi-square: semopy stops early, the others converge.
+AGREEMENT = {"semopy": 2e-3, "seminr": 1e-5, "lavaan": 1e-6}
+# What a release must reach, and what it aims at, as ratios to each peer.
+TARGETS = {
+    "a": {"lavaan": (10, 20), "semopy": (8, 15), "seminr": (3, 6)},
+    "b": {"lavaan": (10, 20), "semopy": (8, 15), "seminr": (3, 6)},
+    "mlr": {"lavaan": (30, 60), "seminr": (15, 30)},
+    "wide": {"lavaan": (40, 100), "semopy": (30, 60)},
+    "large": {"lavaan": (12, 20)},
+    "import": {"semopy": (4, 7)},
+}
+
+
+def timed(work: Callable[[], float]) -> tuple[float, float]:
+    """Milliseconds of CPU time of this process, and what `work` returns."""
+    begin = time.process_time()
+    value = work()
+    return 1e3 * (time.process_time() - begin), value
+
+
+def our_run(work: Workload) -> Run:
+    """sqvalid: the fit, its parameter table and its fit measures."""
+    import sqvalid
+
+    data = work.data()
+    function = sqvalid.sem if work.paths else sqvalid.cfa
+
+    def run() -> float:
+        fit = function(work.model, data, estimator=work.estimator)
+        fit.parameters  # noqa: B018
+        return float(fit.fit_measures["chisq"])
+
+    return lambda: timed(run)
+
+
+def semopy_run(work: Workload) -> Run | None:
+    """semopy: the fit, inspection with standardised estimates, statistics."""
+    if importlib.util.find_spec("semopy") is None or work.estimator != "ML":
+        return None
+    import semopy
+
+    data = work.data()
+
+    def run() -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = semopy.Model(work.model)
+            model.fit(data)
+            model.inspect(std_est=True)
+            return float(semopy.calc_stats(model)["chi2"].iloc[0])
+
+    return lambda: timed(run)
+
+
+def seminr_run(work: Workload) -> Run | None:
+    """seminr: its covariance-based estimator and the summary that has the standard errors."""
+    if importlib.util.find_spec("seminr") is None:
+        return None
+    import seminr
+
+    data = work.data()
+    specs = [
+        (seminr.higher_reflective if own[0] in work.factors else seminr.reflective)(name, own)
+        for name, own in work.factors.items()
+    ]
+    measurement = seminr.constructs(*specs)
+    groups = [seminr.paths(list(causes), outcome) for outcome, causes in work.paths]
+
+    def run() -> float:
+        if groups:
+            model: Any = seminr.estimate_cbsem(
+                data, measurement, seminr.relationships(*groups), estimator=work.estimator
+            )
+        else:
+            model = seminr.estimate_cfa(data, measurement, estimator=work.estimator)
+        seminr.summarize(model)
+        return float(model.estimation.fit_measures["chisq"])
+
+    return lambda: timed(run)
+
+
+class Lavaan:
+    """One R process that fits what it is asked to, and times itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            ["Rscript", "--vanilla", str(HERE / "lavaan_loop.R")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    @staticmethod
+    def is_available() -> bool:
+        """Whether R with lavaan is on this machine."""
+        if shutil.which("Rscript") is None:
+            return False
+        probe = ["Rscript", "--vanilla", "-e", "library(lavaan)"]
+        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+    def run(self, work: Workload) -> Run:
+        """The fit, parameterEstimates(standardized = TRUE) and fitMeasures()."""
+        data = work.data()
+        stem = self.folder / work.name
+        values, names, model = (stem.with_suffix(s) for s in (".bin", ".names", ".model"))
+        values.write_bytes(data.to_numpy().T.tobytes())
+        names.write_text("\n".join(data.columns) + "\n")
+        model.write_text(work.model + "\n")
+        function = "sem" if work.paths else "cfa"
+        fields = (values, *data.shape, names, model, work.estimator, function)
+        request = "\t".join(map(str, fields)) + "\n"
+
+        def run() -> tuple[float, float]:
+            assert self.process.stdin is not None
+            assert self.process.stdout is not None
+            self.process.stdin.write(request)
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+            if not answer:
+                raise RuntimeError(f"lavaan stopped at row {work.name}")
+            milliseconds, chisq = answer.split("\t")
+            return float(milliseconds), float(chisq)
+
+        return run
+
+    def close(self) -> None:
+        """End the R process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def import_run(statement: str) -> Run:
+    """CPU time of a fresh interpreter that runs `statement`, an empty one's taken off."""
+
+    def spent(code: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return 1e3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+    return lambda: (spent(statement) - spent("pass"), 0.0)
+
+
+def runs_of(row: str, lavaan: Lavaan | None) -> dict[str, Run]:
+    """Every program that can do the row."""
+    if row == "import":
+        found: dict[str, Run | None] = {
+            "sqvalid": import_run("import sqvalid"),
+            "sqvalid.cfa": import_run("from sqvalid import cfa"),
+        }
+        for name in ("semopy", "seminr"):
+            installed = importlib.util.find_spec(name) is not None
+            found[name] = import_run(f"import {name}") if installed else None
+    else:
+        work = WORKLOADS[row]
+        found = {
+            "sqvalid": our_run(work),
+            "semopy": semopy_run(work),
+            "seminr": seminr_run(work),
+            "lavaan": lavaan.run(work) if lavaan is not None else None,
+        }
+    return {name: run for name, run in found.items() if run is not None}
+
+
+def measure(runs: dict[str, Run], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Median milliseconds and chi-square of every program; a first round is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    values: dict[str, float] = {}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            milliseconds, values[name] = run()
+            if number:
+                times[name].append(milliseconds)
+    return {name: statistics.median(own) for name, own in times.items()}, values
+
+
+def disagreements(row: str, values: dict[str, float]) -> list[str]:
+    """Programs whose chi-square is not ours."""
+    ours = values["sqvalid"]
+    return [
+        f"row {row}: chi-square {ours:.6f} here, {value:.6f} by {name}"
+        for name, value in values.items()
+        if name in AGREEMENT and abs(value - ours) > AGREEMENT[name] * max(abs(ours), 1.0)
+    ]
+
+
+def describe(row: str, times: dict[str, float]) -> list[str]:
+    """Cells of one line of the table."""
+    ours = times["sqvalid"]
+    cells = [WORKLOADS[row].title if row in WORKLOADS else "import, beyond an empty interpreter"]
+    cells.append(f"{ours:.1f}")
+    for name in ("semopy", "seminr", "lavaan"):
+        if name not in times:
+            cells.append("-")
+            continue
+        least, aim = TARGETS[row].get(name, (0, 0))
+        wanted = f", aim {aim}x, at least {least}x" if least else ""
+        cells.append(f"{times[name]:.1f} ({times[name] / ours:.1f}x{wanted})")
+    if "sqvalid.cfa" in times:
+        cells[0] += f"; with the engine {times['sqvalid.cfa']:.0f} ms"
+    return cells
+
+
+def machine() -> str:
+    """Processor and versions, without names of hosts or people."""
+    import numpy
+    import scipy
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = lines[0].split(":", 1)[1].strip() if lines else model
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()}; Python "
+        f"{platform.python_version()}, numpy {numpy.__version__}, scipy {scipy.__version__}; "
+        "one thread, medians of CPU time, programs run in turn."
+    )
+
+
+def main() -> None:
+    """Run the rows asked for and print the table."""
+    parser = argparse.ArgumentParser(description="sqvalid beside its peers")
+    parser.add_argument("--rows", default=",".join(ROUNDS), help="comma-separated")
+    parser.add_argument("--rounds", type=int, help="rounds for every row")
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md beside this file")
+    arguments = parser.parse_args()
+    rows = arguments.rows.split(",")
+    if unknown := set(rows) - set(ROUNDS):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROUNDS)}")
+    if any(os.environ.get(name) != "1" for name in ONE_THREAD):
+        # The number of threads is read when numpy is loaded: start again with one.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})  # noqa: S606
+
+    head = ["row", "sqvalid, ms", "semopy, ms", "seminr, ms", "lavaan, ms"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        lavaan = Lavaan(Path(folder)) if Lavaan.is_available() else None
+        for row in rows:
+            times, values = measure(
+                runs_of(row, lavaan), arguments.rounds or ROUNDS[row]
+            )
+            wrong += disagreements(row, values)
+            lines.append(f"| {' | '.join(describe(row, times))} |")
+            print(lines[-1], flush=True)
+        if lavaan is not None:
+            lavaan.close()
+    report = "\n".join(["# sqvalid beside its peers", "", machine(), "", *lines, ""])
+    print(f"\n{report}")
+    if arguments.write:
+        (HERE / "RESULTS.md").write_text(report, encoding="utf-8")
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""The comparison is a script that imports other programs; pytest does not collect it."""
+
+collect_ignore = ["compare.py"]

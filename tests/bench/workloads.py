@@ -1,0 +1,124 @@
+"""What is timed: models and simulated answers, the same for every program.
+
+The populations are service-quality surveys: five dimensions of 22 items; the same under a
+second-order quality factor that leads to satisfaction and repurchase intention; 88 items of
+eight factors. Seeds are fixed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+SERVQUAL = {"TAN": 4, "REL": 5, "RES": 4, "ASS": 4, "EMP": 5}
+BATTERIES = {f"F{k}": 11 for k in range(1, 9)}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One model with its data.
+
+    Parameters
+    ----------
+    name : str
+    title : str
+    factors : dict
+        Factor -> what measures it; items, or factors for a second-order one.
+    paths : tuple of (str, tuple of str)
+        Outcome and its predictors.
+    n_obs : int
+    estimator : str
+    df : int
+        Degrees of freedom the model has.
+    """
+
+    name: str
+    title: str
+    factors: dict[str, tuple[str, ...]]
+    paths: tuple[tuple[str, tuple[str, ...]], ...]
+    n_obs: int
+    estimator: str
+    df: int
+
+    @property
+    def model(self) -> str:
+        """The model in lavaan's language, which semopy reads too."""
+        lines = [f"{factor} =~ {' + '.join(items)}" for factor, items in self.factors.items()]
+        lines += [f"{outcome} ~ {' + '.join(causes)}" for outcome, causes in self.paths]
+        return "\n".join(lines)
+
+    @property
+    def items(self) -> list[str]:
+        """Observed variables."""
+        return [i for own in self.factors.values() for i in own if i not in self.factors]
+
+    def data(self) -> pd.DataFrame:
+        """Answers of `n_obs` respondents, columns in the order of `items`."""
+        return _simulate(tuple(self.factors), tuple(self.items), self.n_obs, bool(self.paths))
+
+
+def _measured(counts: dict[str, int], letter: str = "P") -> dict[str, tuple[str, ...]]:
+    out, number = {}, 0
+    for factor, count in counts.items():
+        out[factor] = tuple(f"{letter}{number + i + 1}" for i in range(count))
+        number += count
+    return out
+
+
+_OUTCOMES = {
+    "SQ": tuple(SERVQUAL),
+    "SAT": tuple(f"S{i}" for i in range(1, 5)),
+    "RPI": tuple(f"R{i}" for i in range(1, 4)),
+}
+_PATHS = (("SAT", ("SQ",)), ("RPI", ("SAT", "SQ")))
+
+A = Workload("a", "ML, 22 items, 5 factors, n = 500", _measured(SERVQUAL), (), 500, "ML", 199)
+B = Workload(
+    "b",
+    "ML, 29 items, second order and paths, n = 500",
+    {**_measured(SERVQUAL), **_OUTCOMES},
+    _PATHS,
+    500,
+    "ML",
+    369,
+)
+MLR = Workload("mlr", "MLR, model b", B.factors, B.paths, 500, "MLR", 369)
+WIDE = Workload("wide", "ML, 88 items, 8 factors, n = 1000", _measured(BATTERIES), (), 1000, "ML", 3712)
+LARGE = Workload("large", "ML, model a from 1,000,000 rows", A.factors, (), 1_000_000, "ML", 199)
+WORKLOADS = {w.name: w for w in (A, B, MLR, WIDE, LARGE)}
+
+
+@cache
+def _simulate(
+    factors: tuple[str, ...], items: tuple[str, ...], n_obs: int, structural: bool
+) -> pd.DataFrame:
+    rng = np.random.default_rng(1988)
+
+    def noise() -> np.ndarray:
+        return rng.standard_normal(n_obs)
+
+    counts = SERVQUAL if "TAN" in factors else BATTERIES
+    if structural:
+        quality = noise()
+        reach = (0.7, 0.8, 0.85, 0.8, 0.75)
+        scores = [g * quality + np.sqrt(1 - g * g) * noise() for g in reach]
+    else:
+        common = noise()
+        scores = [np.sqrt(0.55) * common + np.sqrt(0.45) * noise() for _ in counts]
+    columns, number = {}, 0
+    for score, count in zip(scores, counts.values(), strict=True):
+        for _ in range(count):
+            loading = 0.55 + 0.08 * (number % 5)
+            error = np.sqrt(1.0 - loading**2)
+            columns[items[number]] = 4.5 + 1.2 * (loading * score + error * noise())
+            number += 1
+    if structural:
+        satisfaction = 0.7 * quality + np.sqrt(1 - 0.49) * noise()
+        intention = 0.6 * satisfaction + 0.15 * quality + 0.6 * noise()
+        for score, names in ((satisfaction, _OUTCOMES["SAT"]), (intention, _OUTCOMES["RPI"])):
+            for name in names:
+                columns[name] = 4.0 + 0.8 * score + 0.6 * noise()
+    return pd.DataFrame(columns)

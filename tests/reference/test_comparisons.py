@@ -1,0 +1,140 @@
+"""Nested tests, Wald and score tests against the reference."""
+
+from __future__ import annotations
+
+import pytest
+
+import sqvalid
+
+from . import library
+from .engine import result
+from .test_engine import Differences, real_fits
+
+# Chi-square differences: 1e-4 of their size. What is a small difference of large numbers keeps
+# the absolute error of the statistics it is made of.
+RELATIVE = 1e-4
+ABSOLUTE = 2e-5
+
+METHODS = {
+    "default": {"method": "default"},
+    "standard": {"method": "standard"},
+    "satorra.bentler.2001": {"method": "satorra.bentler.2001"},
+    "satorra.bentler.2010": {"method": "satorra.bentler.2010"},
+    **{
+        f"satorra.2000_{a}_shift{shift[0]}": {
+            "method": "satorra.2000",
+            "a_method": a,
+            "scaled_shifted": shift == "TRUE",
+        }
+        for a in ("delta", "exact")
+        for shift in ("TRUE", "FALSE")
+    },
+}
+
+
+def pairs():
+    """(file, name of the pair, first fit, second fit, methods) of every built comparison."""
+    built = {fit.name: fit for fit in real_fits()}
+    for name in library.names(("lrt", "inv")):
+        doc = library.document(name)
+        blocks = doc.get("nested_tests") or doc.get("comparisons") or {}
+        for pair, block in blocks.items():
+            first, second = (f"{name}/{part}" for part in pair.split("_vs_"))
+            if first in built and second in built:
+                yield name, pair, first, second, block
+
+
+PAIRS = list(pairs())
+TESTS = [
+    pytest.param(name, pair, first, second, method, entry, id=f"{name}-{pair}-{method}")
+    for name, pair, first, second, block in PAIRS
+    for method, entry in block.get("lrt", block).items()
+    if isinstance(entry, dict) and "error" not in entry
+]
+
+
+@pytest.mark.parametrize(("name", "pair", "first", "second", "method", "entry"), TESTS)
+def test_nested_test(name, pair, first, second, method, entry):
+    found = sqvalid.compare_models(result(first), result(second), **METHODS[method])
+    fit = next(f for f in library.fits() if f.name == first)
+    diff = Differences(fit, f"nested_tests/{pair}/{method}")
+    step = found.steps[-1]
+    diff.check("df_diff", step.df_diff, entry["df_diff"], rtol=1e-12)
+    diff.check("chisq_diff", step.raw_chisq_diff, entry["chisq_diff"], rtol=RELATIVE, atol=ABSOLUTE)
+    if entry["chisq_diff"] > 0:
+        diff.check("p", step.p, entry["p"], rtol=5e-3, atol=1e-6)
+    if method == "standard" and fit.arguments.get("estimator", "ML") == "ML":
+        diff.check("rmsea_d", step.rmsea_d, entry["rmsea_d"], rtol=RELATIVE, atol=1e-4)
+    diff.done()
+
+
+DELTAS = [
+    pytest.param(first, second, block, id=f"{name}-{pair}")
+    for name, pair, first, second, block in PAIRS
+    if "delta_fit_restricted_minus_free" in block
+]
+
+
+@pytest.mark.parametrize(("first", "second", "block"), DELTAS)
+def test_differences_of_fit_measures(first, second, block):
+    one, other = result(first).fit_measures, result(second).fit_measures
+    free, restricted = sorted((one, other), key=lambda m: m["df"])
+    for name, value in block["delta_fit_restricted_minus_free"].items():
+        ours = restricted[name.replace(".", "_")] - free[name.replace(".", "_")]
+        assert ours == pytest.approx(value, rel=RELATIVE, abs=2e-5), name
+    plain = restricted["chisq"] - free["chisq"]
+    assert plain == pytest.approx(block["plain_chisq_diff"], rel=1e-6, abs=1e-5)
+
+
+CRITERIA = [n for n in library.names(("lrt",)) if any(p[0] == n for p in PAIRS)]
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_information_criteria(name):
+    table = library.matrix(library.document(name)["information_criteria"])
+    for model, row in table.iterrows():
+        measures = result(f"{name}/{model}").fit_measures
+        for column, value in row.items():
+            assert measures[column] == pytest.approx(value, rel=1e-6, abs=1e-6), (model, column)
+
+
+@pytest.mark.skipif(not library.has("wald_score_hs"), reason="the file is absent")
+def test_wald_and_score():
+    doc = library.document("wald_score_hs")
+    data = library.frame("wald_score_hs")
+    constraints = doc["model_constrained"].split(", ")
+    free = sqvalid.cfa(doc["model_free"], data)
+    wald = sqvalid.wald_test(free, constraints)
+    assert wald.stat == pytest.approx(doc["wald"]["stat"], rel=RELATIVE)
+    assert wald.df == doc["wald"]["df"]
+    assert wald.p == pytest.approx(doc["wald"]["p.value"], rel=1e-3)
+    restricted = sqvalid.cfa("\n".join([doc["model_free"], *constraints]), data)
+    score = sqvalid.score_test(restricted)
+    total = doc["score"]["total"]
+    assert score.stat == pytest.approx(total["X2"][0], rel=RELATIVE)
+    assert score.df == total["df"][0]
+    assert score.p == pytest.approx(total["p.value"][0], rel=1e-3)
+    uni = doc["score"]["uni"]
+    assert list(score.univariate["chisq"]) == pytest.approx(uni["X2"], rel=RELATIVE)
+    assert list(score.univariate["p"]) == pytest.approx(uni["p.value"], rel=1e-3)
+    difference = sqvalid.compare_models(free, restricted).steps[-1]
+    assert difference.chisq_diff == pytest.approx(doc["lrt"]["chisq_diff"], rel=RELATIVE)
+
+
+SCORES = [
+    n
+    for n in library.names(("inv",))
+    if "score_tests_scalar" in library.document(n)
+    and f"{n}/scalar" in {f.name for f in real_fits()}
+]
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_score_tests_of_the_scalar_model(name):
+    doc = library.document(name)["score_tests_scalar"]
+    score = sqvalid.score_test(result(f"{name}/scalar"))
+    assert score.stat == pytest.approx(doc["total"]["X2"][0], rel=RELATIVE)
+    assert score.df == doc["total"]["df"][0]
+    assert list(score.univariate["chisq"]) == pytest.approx(
+        doc["uni"]["X2"], rel=RELATIVE, abs=2e-4
+    )
