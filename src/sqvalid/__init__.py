@@ -1,4 +1,4 @@
-"""Does a survey instrument measure what it claims, and do the hypothesised paths hold?
+"""Tells whether a survey instrument measures what it claims, and whether hypothesised paths hold.
 
 The names below are the public face of the library; each is imported when it is first used.
 """
@@ -27,12 +27,15 @@ _PUBLIC: dict[str, str] = {
     "fit_model": "sqvalid.latent",
     "growth": "sqvalid.latent",
     "load_dataset": "sqvalid.survey",
+    "list_instruments": "sqvalid.instruments",
     "load_instrument": "sqvalid.instruments",
     "parse_model": "sqvalid.latent.syntax",
+    "read_frame": "sqvalid.survey",
+    "read_matrix": "sqvalid.survey",
     "read_survey": "sqvalid.survey",
-    "score_test": "sqvalid.latent.comparison",
+    "score_test": "sqvalid.latent.parameter_tests",
     "sem": "sqvalid.latent",
-    "wald_test": "sqvalid.latent.comparison",
+    "wald_test": "sqvalid.latent.parameter_tests",
 }
 
 __all__ = sorted([*_PUBLIC, "__version__"])

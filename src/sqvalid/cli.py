@@ -75,7 +75,7 @@ def _tell_study(result: StudyResult, report: Path) -> None:
         if diagnostic.severity == "problem":
             sentence, _ = wording.describe(diagnostic, result.language)
             _say(f"! {sentence}")
-    _say(f"{words('title.about')}: {report}")
+    _say(wording.text("report.written", result.language, path=report))
 
 
 def _run_study(file: Path, output: Path, *, force: bool, language: str | None) -> None:

@@ -230,12 +230,10 @@ def _unity_test(fit: FitResult, factor_a: str, factor_b: str, sign: float) -> _U
             restricted = refit(text, fit.moments, **options)
         if not (free.converged and restricted.converged):
             return None
-        comparison = compare_models(restricted, free)
+        step = compare_models(restricted, free).differences[-1]
     except SqvalidError:
         return None
-    return _UnityTest(
-        float(comparison.chisq_diff), float(comparison.df_diff), float(comparison.pvalue)
-    )
+    return _UnityTest(float(step.chisq_diff), float(step.df_diff), float(step.p))
 
 
 def _latent_correlations(fit: FitResult, number: int) -> dict[frozenset[str], float]:

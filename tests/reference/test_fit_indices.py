@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sqvalid.latent.fit_indices import FitInputs, GroupMoments, ScaledTest, collect
+from sqvalid.latent.fit_indices import REGISTRY, FitInputs, GroupMoments, ScaledTest, collect
 from sqvalid.latent.residual_averages import browne_residual_statistic
 
 from . import library
@@ -126,3 +126,10 @@ def test_every_index_of_the_reference(fit):
         if not np.isclose(found[name], value, rtol=tolerance, atol=1e-7, equal_nan=True):
             wrong[name] = (found[name], value)
     assert not wrong
+
+
+def test_every_entry_of_the_registry_has_a_reference():
+    known = {
+        name.replace(".", "_") for fit in library.fits() for name in fit.block("fit_measures") or ()
+    }
+    assert {entry.name for entry in REGISTRY} <= known

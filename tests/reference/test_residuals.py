@@ -39,7 +39,10 @@ def usable(fit: library.Fit) -> bool:
 
 
 FITS = [fit for fit in library.fits() if usable(fit)]
-ONE_GROUP = [fit for fit in FITS if fit.group is None]
+NORMALIZED = [fit for fit in FITS if fit.block("residuals_normalized")]
+# Versions of R disagree on standardised residuals and summaries of several groups.
+STANDARDIZED = [fit for fit in NORMALIZED if fit.group is None]
+SUMMARISED = [fit for fit in FITS if fit.group is None and fit.block("srmr_summary_raw")]
 
 
 def options(fit: library.Fit) -> dict:
@@ -72,10 +75,8 @@ def test_metrics(fit, metric):
         compare(residuals(group, metric), block, names, rtol=SAME, atol=1e-8)
 
 
-@pytest.mark.parametrize("fit", FITS, ids=lambda fit: fit.name)
+@pytest.mark.parametrize("fit", NORMALIZED, ids=lambda fit: fit.name)
 def test_normalized(fit):
-    if fit.block("residuals_normalized") is None:
-        pytest.skip("the reference has none")
     names = observed_names(rows_of(fit))
     blocks = library.by_group(fit.block("residuals_normalized"))
     for group, block, case in zip(group_moments(fit), blocks.values(), raw_cases(fit), strict=True):
@@ -83,10 +84,8 @@ def test_normalized(fit):
         compare(found, block, names, rtol=SAME, atol=SMALL)
 
 
-@pytest.mark.parametrize("fit", ONE_GROUP, ids=lambda fit: fit.name)
+@pytest.mark.parametrize("fit", STANDARDIZED, ids=lambda fit: fit.name)
 def test_standardized(fit):
-    if fit.block("residuals_standardized") is None:
-        pytest.skip("the reference has none")
     names = observed_names(rows_of(fit))
     groups, deltas = group_moments(fit), jacobians(fit)
     found = standardized_residuals(groups, deltas, cases=raw_cases(fit), **options(fit))[0]
@@ -98,12 +97,10 @@ def test_standardized(fit):
 
 
 @pytest.mark.parametrize("metric", list(METRICS))
-@pytest.mark.parametrize("fit", ONE_GROUP, ids=lambda fit: fit.name)
+@pytest.mark.parametrize("fit", SUMMARISED, ids=lambda fit: fit.name)
 def test_summaries(fit, metric):
     key = METRICS[metric].replace("cor_", "cor.")
     block = fit.block(f"srmr_summary_{key}")
-    if block is None:
-        pytest.skip("the reference has none")
     group = group_moments(fit)[0]
     covariance = residual_covariances(
         [group], jacobians(fit), cases=raw_cases(fit), **options(fit)

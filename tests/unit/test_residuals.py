@@ -118,6 +118,18 @@ def test_given_covariates_leaves_the_regression_part():
     assert moment_weights.given_fixed(gamma, 2, (), means=False) is gamma
 
 
+def test_empirical_gamma_given_covariates_is_the_normal_one_on_normal_data():
+    sigma = positive_definite(3, 8)
+    rng = np.random.default_rng(12)
+    cases = rng.multivariate_normal(np.zeros(3), sigma, size=200_000)
+    normal = moment_weights.given_fixed(
+        moment_weights.normal_gamma(sigma, means=True), 3, (2,), means=True
+    )
+    found = moment_weights.empirical_gamma(cases, means=True, fixed=(2,))
+    np.testing.assert_allclose(found, normal, atol=0.03 * np.abs(normal).max())
+    np.testing.assert_array_equal(found[[2, 8]], 0.0)
+
+
 # --- Residuals ----------------------------------------------------------------------------------
 
 
@@ -177,13 +189,13 @@ def test_normalized_is_residual_over_moment_error():
 
 def test_standardized_residuals_have_unit_variance():
     z = []
-    for seed in range(150):
+    for seed in range(80):
         g, jacobian, _ = one_factor(seed)
         found = standardized_residuals([g], [jacobian])[0].covariance
         z.append(found[np.tril_indices(4, -1)])
     z = np.array(z)
-    assert np.abs(z.mean(axis=0)).max() < 0.3
-    assert z.std() == pytest.approx(1.0, abs=0.12)
+    assert np.abs(z.mean(axis=0)).max() < 0.4
+    assert z.std() == pytest.approx(1.0, abs=0.15)
 
 
 def test_what_the_model_fixes_is_zero():

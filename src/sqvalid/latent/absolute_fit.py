@@ -12,6 +12,7 @@ groups.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -82,6 +83,7 @@ def noncentral_chisq_sf(stat: float, df: float, noncentrality: float) -> float:
     return min(1.0, float(np.exp(log_weight) @ tails))
 
 
+@lru_cache(maxsize=64)
 def noncentrality_bounds(stat: float, df: float, *, level: float = 0.90) -> tuple[float, float]:
     """Confidence limits of the noncentrality parameter behind a chi-square statistic.
 
@@ -184,13 +186,15 @@ def rmsea_interval(
     Returns
     -------
     tuple of float
-        Lower and upper limit; (0, 0) when `df` is 0.
+        Lower and upper limit; (0, 0) when `df` is 0, NaN when `stat` is.
 
     References
     ----------
     Browne & Cudeck (1993); robust: Savalei (2018).
     """
-    if df == 0 and not math.isnan(stat):
+    if math.isnan(stat):
+        return NAN, NAN
+    if df == 0:
         return 0.0, 0.0
     lower, upper = noncentrality_bounds(stat / scaling, df, level=level)
     return (

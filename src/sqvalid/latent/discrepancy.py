@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sqvalid.latent.implied import (
+    MATRICES,
     Array,
-    Index,
     Slots,
     State,
     implied_state,
@@ -40,12 +41,18 @@ class Target:
         Log determinant of the covariance.
     weight : float
         Share of the group in the objective; shares sum to one.
+    inverse : ndarray, shape (p, p), optional
+        Inverse of the covariance, for weights at the sample moments.
+    weights : ndarray, shape (p*, p*), optional
+        Weights of the moments, means first.
     """
 
     covariance: Array
     means: Array | None
     log_det: float
     weight: float
+    inverse: Array | None = None
+    weights: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +98,11 @@ class Estimator(Protocol):
         """Gradient of F/2, shape (k,)."""
         ...
 
-    def expected(self, slots: Slots, local: Local) -> Array:
-        """Expected information per observation, shape (k, k)."""
+    def expected(self, slots: Slots, target: Target, local: Local) -> Array:
+        """Expected information per observation, shape (k, k); also for more `slots`."""
         ...
 
-    def hessian(self, slots: Slots, local: Local) -> Array:
+    def hessian(self, slots: Slots, target: Target, local: Local) -> Array:
         """Second derivatives of F/2 (observed information per observation), shape (k, k)."""
         ...
 
@@ -110,9 +117,18 @@ def gather_expected(slots: Slots, g: Array, t: Array) -> Array:
     g_a, g_b = g[a], g[b]
     g_aa = g_a[:, a]
     out = g_a[:, b] * g_b[:, a] + g_aa * g_b[:, b]
-    out *= slots.s[:, None] * slots.s
+    out *= slots.scale
     if slots.has_means:
         out += g_aa * (t[:, None] * t)
+    return out
+
+
+def gather_gradient(slots: Slots, local: Local) -> Array:
+    """Gradient of F/2 from the small matrices; also for slots that are not free."""
+    a, b = slots.a, slots.b
+    out: Array = slots.s * (local.g[a, b] - local.p[a, b])
+    if slots.has_means:
+        out -= mean_weight(slots, local.state) * local.u[a]
     return out
 
 
@@ -170,17 +186,13 @@ class MaximumLikelihood:
 
     def gradient(self, slots: Slots, local: Local) -> Array:
         """Gradient of F/2: s (G - P)_ab - t u_a."""
-        a, b = slots.a, slots.b
-        out = slots.s * (local.g[a, b] - local.p[a, b])
-        if slots.has_means:
-            out -= local.t * local.u[a]
-        return out
+        return gather_gradient(slots, local)
 
-    def expected(self, slots: Slots, local: Local) -> Array:
+    def expected(self, slots: Slots, target: Target, local: Local) -> Array:
         """Expected information per observation."""
-        return gather_expected(slots, local.g, local.t)
+        return gather_expected(slots, local.g, mean_weight(slots, local.state))
 
-    def hessian(self, slots: Slots, local: Local) -> Array:
+    def hessian(self, slots: Slots, target: Target, local: Local) -> Array:
         r"""Exact second derivatives of F/2.
 
         The first group of terms uses first derivatives of the moments only; the second one
@@ -188,92 +200,50 @@ class MaximumLikelihood:
         which move a column of C by a multiple of the columns of the other parameter.
         """
         a, b, s, t = slots.a, slots.b, slots.s, local.t
-        g, p = local.g, local.p
-        g_a, g_b, p_a, p_b = g[a], g[b], p[a], p[b]
-        g_aa, g_ab, g_ba, g_bb = g_a[:, a], g_a[:, b], g_b[:, a], g_b[:, b]
-        p_aa, p_ab, p_ba, p_bb = p_a[:, a], p_a[:, b], p_b[:, a], p_b[:, b]
-        # tr(K dS_i Sigma^-1 dS_j) with K = Sigma^-1 M Sigma^-1, less half the same with Sigma^-1.
-        out = p_aa * g_bb + p_ab * g_ba + p_ba * g_ab + p_bb * g_aa - (g_ab * g_ba + g_aa * g_bb)
-        out *= s[:, None] * s
+        # tr(K dS_i Sigma^-1 dS_j), K = Sigma^-1 M Sigma^-1, less half
+        # tr(Sigma^-1 dS_i Sigma^-1 dS_j), with the half taken off K.
+        g, h = local.g, local.p - 0.5 * local.g
+        g_a, h_a = g[a], h[a]
+        g_aa, g_ab, g_bb = g_a[:, a], g_a[:, b], g[b][:, b]
+        h_aa, h_ab, h_bb = h_a[:, a], h_a[:, b], h[b][:, b]
+        cross = h_ab * g_ab.T
+        out = h_aa * g_bb + h_bb * g_aa + cross + cross.T
+        out *= slots.scale
 
-        if not slots.layout.factors:
-            # Without factors the moments are linear in the parameters.
-            return out + g_aa * (t[:, None] * t) if slots.has_means else out
-        alpha, beta, gamma = _column_shifts(slots, local.state)
-        w = g - p
-        w_a, w_b = w[a], w[b]
-        second = s[:, None] * (alpha * w_b[:, a] + beta * w_a[:, a] + gamma * w_a[:, b])
-        out += second
         if slots.has_means:
             u_a, u_b = local.u[a], local.u[b]
             # dS_i applied to u against the mean derivative of j, and i and j swapped.
-            cross = (s * u_b)[:, None] * g_aa + (s * u_a)[:, None] * g_ba
+            cross = (s * u_b)[:, None] * g_aa + (s * u_a)[:, None] * g_ab.T
             cross *= t
             out += cross + cross.T + g_aa * (t[:, None] * t)
-            out -= t[:, None] * alpha * u_a[None, :]
-            out -= u_a[:, None] * _mean_weight_shifts(slots, local)
+        out += second_derivative_terms(slots, local)
         return 0.5 * (out + out.T)
 
 
-def _factor_of(slots: Slots) -> tuple[Index, Index]:
-    """Factor index behind the columns a and b of each parameter, -1 for a column of I."""
-    p = len(slots.layout.observed)
-    m = len(slots.layout.factors)
-    factor_a = np.where(slots.a >= p, slots.a - p, -1)
-    factor_b = np.where(slots.b >= p + m, slots.b - p - m, np.where(slots.b >= p, slots.b - p, -1))
-    return factor_a, factor_b
+def second_derivative_terms(slots: Slots, local: Local) -> Array:
+    """What the second derivatives of the moments add to a Hessian; shape (k, k).
 
-
-_LAMBDA, _THETA, _PSI, _BETA, _NU, _ALPHA = range(6)
-
-
-def _column_shifts(slots: Slots, state: State) -> tuple[Array, Array, Array]:
-    r"""How column a and column b of parameter i move with parameter j.
-
-    .. math:: \partial c_{a_i}/\partial\theta_j = \alpha_{ij} c_{a_j}, \qquad
-              \partial c_{b_i}/\partial\theta_j = \beta_{ij} c_{a_j} + \gamma_{ij} c_{b_j}
-
-    Columns of I do not move; Lambda A moves with loadings and regressions, by
-    :math:`c_{a_j} A_{c_j k}`; Lambda Phi moves with these by :math:`c_{a_j}\Phi_{c_j k}`,
-    with regressions also by :math:`c_{b_j} A_{k r_j}`, and with factor covariances by
-    :math:`s_j (c_{a_j} A_{k c_j} + c_{b_j} A_{k r_j})`.
+    Not symmetric term by term: the caller averages with the transpose.
     """
-    a_matrix, phi = state.a_matrix, state.phi
-    factor_a, factor_b = _factor_of(slots)
-    p, m = len(slots.layout.observed), len(slots.layout.factors)
-    matrix, row, column = slots.matrix, slots.row, slots.column
-    moves_loading = (matrix == _LAMBDA) | (matrix == _BETA)
-    is_beta, is_psi = matrix == _BETA, matrix == _PSI
-    column_or_zero = np.where(moves_loading | is_psi, column, 0)
-    row_or_zero = np.where(is_beta | is_psi, row, 0)
-    # Entry (factor f, parameter j): A[c_j, f], Phi[c_j, f], A[f, r_j], A[f, c_j].
-    a_from_column = a_matrix[column_or_zero, :].T
-    phi_from_column = phi[:, column_or_zero]
-    a_to_row = a_matrix[:, row_or_zero]
-    a_to_column = a_matrix[:, column_or_zero]
-
-    def by_parameter(table: Array, factors: Index, rows: Mask, columns: Mask) -> Array:
-        """`table[factors]` where row parameter and column parameter qualify, zero elsewhere."""
-        return np.where(rows[:, None] & columns[None, :], table[np.maximum(factors, 0)], 0.0)
-
-    a_is_loading = factor_a >= 0
-    b_is_phi = slots.b >= p + m
-    b_is_loading = (slots.b >= p) & ~b_is_phi
-    alpha = by_parameter(a_from_column, factor_a, a_is_loading, moves_loading)
-    beta = by_parameter(a_from_column, factor_b, b_is_loading, moves_loading)
-    beta += by_parameter(phi_from_column, factor_b, b_is_phi, moves_loading)
-    beta += by_parameter(a_to_column * slots.s, factor_b, b_is_phi, is_psi)
-    gamma = by_parameter(a_to_row, factor_b, b_is_phi, is_beta)
-    gamma += by_parameter(a_to_row * slots.s, factor_b, b_is_phi, is_psi)
-    return alpha, beta, gamma
+    a, b, s, t = slots.a, slots.b, slots.s, local.t
+    alpha, beta, gamma = slots.shifts.read(local.state)
+    w_a = (local.g - local.p)[a]
+    w_ab = w_a[:, b]
+    out: Array = s[:, None] * (alpha * w_ab.T + beta * w_a[:, a] + gamma * w_ab)
+    if slots.has_means:
+        u_a = local.u[a]
+        out -= t[:, None] * alpha * u_a[None, :]
+        out -= u_a[:, None] * _mean_weight_shifts(slots, local)
+    return out
 
 
 def _mean_weight_shifts(slots: Slots, local: Local) -> Array:
     """Derivative of t_i with respect to parameter j; shape (k, k)."""
     kinds = slots.t_kind
+    if not slots.layout.factors:
+        return np.zeros((len(kinds), len(kinds)))
     factor = np.maximum(kinds, 0)
-    is_beta, is_alpha = slots.matrix == _BETA, slots.matrix == _ALPHA
-    moves = is_beta | is_alpha
+    moves = (slots.matrix == MATRICES.index("beta")) | (slots.matrix == MATRICES.index("alpha"))
     reach = local.state.a_matrix[:, np.where(moves, slots.row, 0)] * np.where(moves, local.t, 0.0)
     return np.where((kinds >= 0)[:, None], reach[factor], 0.0)
 
@@ -327,11 +297,14 @@ class Objective:
             out[slots.target] += target.weight * self.estimator.gradient(slots, local)
         return out
 
+    @cached_property
+    def _is_whole(self) -> bool:
+        """Whether one group has all parameters, in order."""
+        return len(self.slots) == 1 and np.array_equal(self.slots[0].target, np.arange(self.n_free))
+
     def _matrix(self, parts: Sequence[Array]) -> Array:
-        if len(parts) == 1 and self.slots[0].n_parameters == self.n_free:
-            order = self.slots[0].target
-            if np.array_equal(order, np.arange(self.n_free)):
-                return parts[0]
+        if self._is_whole:
+            return parts[0]
         out = np.zeros((self.n_free, self.n_free))
         for slots, target, part in zip(self.slots, self.targets, parts, strict=True):
             out[np.ix_(slots.target, slots.target)] += target.weight * part
@@ -341,8 +314,8 @@ class Objective:
         """Expected information per observation, shape (q, q)."""
         return self._matrix(
             [
-                self.estimator.expected(slots, local)
-                for slots, local in zip(self.slots, locals_, strict=True)
+                self.estimator.expected(slots, target, local)
+                for slots, target, local in zip(self.slots, self.targets, locals_, strict=True)
             ]
         )
 
@@ -350,7 +323,7 @@ class Objective:
         """Observed information per observation, shape (q, q)."""
         return self._matrix(
             [
-                self.estimator.hessian(slots, local)
-                for slots, local in zip(self.slots, locals_, strict=True)
+                self.estimator.hessian(slots, target, local)
+                for slots, target, local in zip(self.slots, self.targets, locals_, strict=True)
             ]
         )

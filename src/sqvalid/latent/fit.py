@@ -20,7 +20,7 @@ from sqvalid.errors import (
     UnsupportedError,
     check_choice,
 )
-from sqvalid.latent.estimation import estimate, make_structure
+from sqvalid.latent.estimation import estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.options import (
     AUTOMATIC,
@@ -31,6 +31,7 @@ from sqvalid.latent.options import (
     table_options,
 )
 from sqvalid.latent.parameter_table import find_roles
+from sqvalid.latent.problem import make_structure
 from sqvalid.latent.result import FitResult
 from sqvalid.latent.syntax import ModelSpec, format_model, parse_model
 from sqvalid.latent.trouble import find_trouble
@@ -58,7 +59,7 @@ class FitKeywords(TypedDict, total=False):
     likelihood: str
     bounds: str
     se: str | None
-    test: str | None
+    test: str | Sequence[str] | None
     information: str | None
     h1_information: str | None
     bootstrap: int | None
@@ -93,7 +94,6 @@ _NOT_YET: Mapping[str, tuple[Any, ...]] = {
     "sampling_weights": (None,),
     "rotation": (None,),
     "rotation_options": (None,),
-    "h1_information": (None, "structured"),
 }
 
 
@@ -115,7 +115,7 @@ def _as_frame(data: Any, names: Sequence[str]) -> pd.DataFrame:
         return data
     survey = sys.modules.get("sqvalid.survey")
     if survey is not None and isinstance(data, survey.Survey):
-        frame: pd.DataFrame = data.data
+        frame: pd.DataFrame = data.frame
         return frame
     import narwhals as nw
 
@@ -182,11 +182,12 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     if not isinstance(text, str):
         raise InputError(f"The model is a {type(model).__name__}; it must be text.")
     spec = parse_model(text)
-    se, test, information = resolve_estimator(
+    defaults, tests = resolve_estimator(
         str(options.get("estimator", "ML")),
         options.get("se"),
         options.get("test"),
         options.get("information"),
+        options.get("h1_information"),
     )
     group = options.get("group")
     variables = _variables(spec)
@@ -201,9 +202,11 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         likelihood=check_choice(
             "likelihood", options.get("likelihood", "normal"), ("normal", "wishart")
         ),
-        se=se,
-        test=test,
-        information=information,
+        discrepancy=defaults.discrepancy,
+        se=defaults.se,
+        tests=tests,
+        information=defaults.information,
+        h1_information=defaults.h1_information,
         missing="listwise",
         meanstructure=_has_means(spec, function, options, moments),
         fixed_x=True if fixed_x is None else bool(fixed_x),
@@ -236,9 +239,18 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         moments.group_labels,
     )
     result = estimate(structure, moments, resolved, _start_vector(start, structure.table.n_free))
-    diagnostics = find_trouble(result)
+    diagnostics = (*_unturned(data, structure.table.variables), *find_trouble(result))
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
+
+
+def _unturned(data: Any, variables: Sequence[str]) -> tuple[Diagnostic, ...]:
+    """Tell when a Survey's reverse-worded items went into the model as they were ticked."""
+    items = sorted(set(getattr(data, "unturned_items", ())) & set(variables))
+    if not items:
+        return ()
+    values = {"items": ", ".join(items)}
+    return (Diagnostic("reverse_items_not_turned", "warning", tuple(items), values),)
 
 
 def _variables(spec: ModelSpec) -> tuple[str, ...]:
@@ -290,7 +302,8 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
         Answers, one row per respondent; rows with a missing answer are left out and counted.
         Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
     **options
-        ``estimator`` ("ML", "MLR", "MLF"), ``group``, ``group_equal``, ``group_partial``,
+        ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
+        "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,
         ``std_lv``, ``effect_coding``, ``meanstructure``, ``fixed_x``, ``orthogonal``,
         ``likelihood`` ("normal", "wishart"), ``bounds`` ("none", "pos.var"), ``se``, ``test``,
         ``information`` ("expected", "observed", "first.order"), ``start``, ``seed``,

@@ -20,8 +20,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
-from . import absolute_fit, incremental_fit, residual_averages
-from .residual_averages import GroupMoments
+from sqvalid.latent import absolute_fit, incremental_fit, residual_averages
+from sqvalid.latent.residual_averages import GroupMoments
 
 __all__ = [
     "REGISTRY",

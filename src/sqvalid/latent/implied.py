@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -146,6 +147,79 @@ class Slots:
     def n_parameters(self) -> int:
         """Number of parameters in this group, k."""
         return len(self.target)
+
+    @cached_property
+    def scale(self) -> Array:
+        """Product of the factors s of two parameters, shape (k, k)."""
+        return self.s[:, None] * self.s
+
+    @cached_property
+    def shifts(self) -> Shifts:
+        """How columns of C move with parameters."""
+        return _find_shifts(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    r"""Where to read how column a and column b of parameter i move with parameter j.
+
+    .. math:: \partial c_{a_i}/\partial\theta_j = \alpha_{ij} c_{a_j}, \qquad
+              \partial c_{b_i}/\partial\theta_j = \beta_{ij} c_{a_j} + \gamma_{ij} c_{b_j}
+
+    Columns of I do not move; Lambda A moves with loadings and regressions, by
+    :math:`c_{a_j} A_{c_j k}`; Lambda Phi moves with these by :math:`c_{a_j}\Phi_{c_j k}`,
+    with regressions also by :math:`c_{b_j} A_{k r_j}`, and with factor covariances by
+    :math:`s_j (c_{a_j} A_{k c_j} + c_{b_j} A_{k r_j})`.
+
+    Parameters
+    ----------
+    alpha, beta, gamma : ndarray of int, shape (k, k)
+        Positions in the entries of A, then those of Phi, then a zero.
+    scale : ndarray, shape (k,)
+        What a column is multiplied by afterwards.
+    """
+
+    alpha: Index
+    beta: Index
+    gamma: Index
+    scale: Array
+
+    def read(self, state: State) -> tuple[Array, Array, Array]:
+        """The three coefficients, each of shape (k, k)."""
+        entries = np.concatenate([state.a_matrix.ravel(), state.phi.ravel(), [0.0]])
+        return (
+            entries[self.alpha],
+            entries[self.beta] * self.scale,
+            entries[self.gamma] * self.scale,
+        )
+
+
+def _find_shifts(slots: Slots) -> Shifts:
+    p, m = len(slots.layout.observed), len(slots.layout.factors)
+    a, b = slots.a[:, None], slots.b[:, None]
+    a_is_loading, b_is_phi = a >= p, b >= p + m
+    b_is_loading = (b >= p) & ~b_is_phi
+    factor_a = a - p
+    factor_b = np.where(b_is_phi, b - p - m, b - p)
+    row, column = slots.row, slots.column
+    beta, psi = (slots.matrix == MATRICES.index(name) for name in ("beta", "psi"))
+    moves = beta | (slots.matrix == MATRICES.index("lambda"))
+    nowhere = 2 * m * m
+
+    def choose(*cases: tuple[NDArray[np.bool_], Index]) -> Index:
+        conditions, places = zip(*cases, strict=True)
+        return np.asarray(np.select(conditions, places, nowhere), dtype=np.intp)
+
+    return Shifts(
+        alpha=choose((a_is_loading & moves, column * m + factor_a)),
+        beta=choose(
+            (b_is_loading & moves, column * m + factor_b),
+            (b_is_phi & moves, m * m + factor_b * m + column),
+            (b_is_phi & psi, factor_b * m + column),
+        ),
+        gamma=choose((b_is_phi & (beta | psi), factor_b * m + row)),
+        scale=np.where(psi, slots.s, 1.0),
+    )
 
 
 def _rank_two(place: Place, p: int, m: int) -> tuple[int, int, float, int]:
@@ -324,29 +398,14 @@ def moment_jacobian(slots: Slots, state: State) -> tuple[Array, Array]:
     return d_sigma, ca * mean_weight(slots, state)
 
 
-def factor_jacobian(slots: Slots, state: State) -> Array:
-    """Derivative of the factor covariance Phi; shape (m, m, k)."""
-    m = state.phi.shape[0]
-    out = np.zeros((m, m, slots.n_parameters))
+def factor_variance_jacobian(slots: Slots, state: State) -> Array:
+    """Derivative of the diagonal of the factor covariance Phi; shape (m, k)."""
+    out = np.zeros((len(state.phi), slots.n_parameters))
     a_matrix, phi = state.a_matrix, state.phi
     for name, chosen, rows, columns in slots.by_matrix:
-        if name not in ("psi", "beta"):
-            continue
-        left = a_matrix[:, rows] * slots.s[chosen]
-        right = (a_matrix if name == "psi" else phi)[:, columns]
-        product = left[:, None, :] * right[None, :, :]
-        out[:, :, chosen] = product + product.transpose(1, 0, 2)
-    return out
-
-
-def factor_mean_jacobian(slots: Slots, state: State) -> Array:
-    """Derivative of the factor means eta; shape (m, k)."""
-    out = np.zeros((state.eta.size, slots.n_parameters))
-    for name, chosen, rows, columns in slots.by_matrix:
-        if name == "alpha":
-            out[:, chosen] = state.a_matrix[:, rows]
-        elif name == "beta":
-            out[:, chosen] = state.a_matrix[:, rows] * state.eta[columns]
+        if name in ("psi", "beta"):
+            right = (a_matrix if name == "psi" else phi)[:, columns]
+            out[:, chosen] = 2.0 * a_matrix[:, rows] * slots.s[chosen] * right
     return out
 
 
@@ -363,5 +422,7 @@ def invert_positive_definite(matrix: Array) -> tuple[Array, float] | None:
     inverse, info = dpotri(factor, lower=1)
     if info != 0:
         return None
-    lower = np.tril(inverse)
-    return lower + np.tril(inverse, -1).T, log_det
+    # The upper triangle is zero: dpotrf cleared it.
+    inverse = inverse + inverse.T
+    inverse.flat[:: len(inverse) + 1] *= 0.5
+    return inverse, log_det

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from sqvalid.latent.discrepancy import Local, Objective
-from sqvalid.latent.implied import Array, Slots
+from sqvalid.latent.implied import Array, Slots, invert_positive_definite
 from sqvalid.moments import Block
 
 InformationKind = Literal["expected", "observed", "first.order"]
@@ -109,24 +109,39 @@ def constrained_inverse(information: Array, tangent: Array) -> Inverse:
     diagonal = np.diag(reduced)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = reduced / np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(scaled) if q else (np.empty(0), np.empty((0, 0)))
-    limit = _SINGULAR * max(float(np.abs(values).max(initial=0.0)), 1e-300)
-    null = np.abs(values) <= limit
-    if null.any():
-        directions = vectors[:, null] / scale[:, None]
-        return Inverse(
-            np.full((q, q), np.nan), directions if is_free else tangent @ directions, False
-        )
-    if (values > 0).all():
-        inverse = cho_solve(cho_factor(scaled), np.eye(len(values))) / np.outer(scale, scale)
-    else:
-        inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
+    inverse = _safe_inverse(scaled)
+    is_positive = True
+    if inverse is None:
+        values, vectors = np.linalg.eigh(scaled)
+        null = np.abs(values) <= _SINGULAR * max(float(np.abs(values).max()), 1e-300)
+        if null.any():
+            directions = vectors[:, null] / scale[:, None]
+            return Inverse(
+                np.full((q, q), np.nan), directions if is_free else tangent @ directions, False
+            )
+        is_positive = bool((values > 0).all())
+        inverse = (vectors / values) @ vectors.T
+    inverse = inverse / np.outer(scale, scale)
     inverse = 0.5 * (inverse + inverse.T)
     return Inverse(
-        inverse if is_free else tangent @ inverse @ tangent.T,
-        np.empty((q, 0)),
-        bool((values > 0).all()),
+        inverse if is_free else tangent @ inverse @ tangent.T, np.empty((q, 0)), is_positive
     )
+
+
+def _safe_inverse(matrix: Array) -> Array | None:
+    """Inverse of a matrix that is positive definite beyond doubt, else None.
+
+    The trace bounds the largest eigenvalue from above, the Frobenius norm of the inverse the
+    smallest one from below.
+    """
+    if not matrix.size:
+        return matrix
+    found = invert_positive_definite(matrix)
+    if found is None:
+        return None
+    inverse = found[0]
+    is_safe = _SINGULAR * float(np.trace(matrix)) * float(np.linalg.norm(inverse)) < 1.0
+    return inverse if is_safe else None
 
 
 def _deviations(block: Block) -> Array:

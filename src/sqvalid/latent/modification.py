@@ -13,9 +13,9 @@ from itertools import combinations
 import numpy as np
 
 from sqvalid.errors import ModelError
-from sqvalid.latent.discrepancy import Local, gather_expected
+from sqvalid.latent.discrepancy import gather_gradient
 from sqvalid.latent.estimation import Estimate
-from sqvalid.latent.implied import Array, Layout, Place, Slots, make_slots, mean_weight
+from sqvalid.latent.implied import Array, Layout, Place, Slots, make_slots
 from sqvalid.latent.inference import constrained_inverse
 from sqvalid.latent.parameter_table import ParameterTable, Row
 
@@ -115,14 +115,6 @@ def _extended(slots: Slots, places: Sequence[Place], first: int) -> Slots:
     )
 
 
-def _score(slots: Slots, local: Local) -> Array:
-    """Gradient of F/2 for slots whose mean weights are not in `local`."""
-    out = slots.s * (local.g[slots.a, slots.b] - local.p[slots.a, slots.b])
-    if slots.has_means:
-        out = out - mean_weight(slots, local.state) * local.u[slots.a]
-    return out
-
-
 def modification_tests(estimate: Estimate) -> Modifications:
     """Score tests of every candidate of every group."""
     problem = estimate.problem
@@ -141,12 +133,12 @@ def modification_tests(estimate: Estimate) -> Modifications:
             continue
         more = make_slots(slots.layout, slots.base, places, range(len(found)), slots.has_means)
         both = _extended(slots, places, 0)
-        information = target.weight * gather_expected(both, local.g, mean_weight(both, local.state))
+        information = target.weight * problem.objective.estimator.expected(both, target, local)
         k = slots.n_parameters
         cross = np.zeros((q, len(found)))
         np.add.at(cross, slots.target, information[:k, k:])
         own = np.diag(information[k:, k:])
-        gradient = target.weight * _score(more, local)
+        gradient = target.weight * gather_gradient(more, local)
         left = own - np.einsum("ij,ij->j", cross, inverse @ cross)
         # The gradient of the free parameters is zero, so only the candidate's own counts;
         # under equality constraints it is zero along the tangent.

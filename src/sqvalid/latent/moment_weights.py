@@ -107,10 +107,12 @@ def normal_gamma(covariance: Array, *, means: bool) -> Array:
     return _with_means(covariance, None, block) if means else block
 
 
-def empirical_gamma(cases: Array, *, means: bool) -> Array:
+def empirical_gamma(cases: Array, *, means: bool, fixed: tuple[int, ...] = ()) -> Array:
     r"""Asymptotic covariance of sample moments without assuming a distribution.
 
-    The covariance matrix (divisor N) of the casewise deviations and their products.
+    The covariance matrix (divisor N) of the casewise deviations and their products. Where
+    covariates are fixed, what they predict is taken out of the deviations, and the products of
+    the predictions out of the products: the part that varies once the covariates are given.
 
     Parameters
     ----------
@@ -118,11 +120,13 @@ def empirical_gamma(cases: Array, *, means: bool) -> Array:
         Complete cases.
     means : bool
         Whether the moment vector starts with means.
+    fixed : tuple of int
+        Positions of the fixed covariates.
 
     Returns
     -------
     ndarray of shape (p*, p*)
-        Per observation.
+        Per observation; zero for moments that only involve fixed covariates.
 
     References
     ----------
@@ -131,6 +135,15 @@ def empirical_gamma(cases: Array, *, means: bool) -> Array:
     deviations = cases - cases.mean(axis=0)
     rows, columns = triangle(cases.shape[1])
     products = deviations[:, rows] * deviations[:, columns]
+    if fixed:
+        covariates = deviations[:, list(fixed)]
+        predicted = covariates @ np.linalg.lstsq(covariates, deviations, rcond=None)[0]
+        products -= predicted[:, rows] * predicted[:, columns]
+        deviations = deviations - predicted
+        # What a covariate does not predict of itself is rounding error.
+        deviations[:, list(fixed)] = 0.0
+        is_fixed = np.isin(rows, fixed) & np.isin(columns, fixed)
+        products[:, is_fixed] = 0.0
     products -= products.mean(axis=0)
     scores = np.hstack([deviations, products]) if means else products
     return np.asarray(scores.T @ scores / len(cases), dtype=np.float64)

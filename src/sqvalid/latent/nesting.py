@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sqvalid.errors import UnsupportedError
-from sqvalid.latent.constraints import make_functions, named_values
-from sqvalid.latent.discrepancy import Local, Objective, Target
+from sqvalid.latent.constraints import make_functions, named_values, tangent_basis
+from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Target
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.inference import constrained_inverse
@@ -59,7 +59,7 @@ class Reproduction:
 
 def implied_targets(free: Estimate, restricted: Estimate) -> tuple[Target, ...]:
     """Moments the restricted model implies, in the free model's order, as targets to fit."""
-    place = {label.group: g for g, label in enumerate(restricted.problem.blocks)}
+    place = {block.group: g for g, block in enumerate(restricted.problem.blocks)}
     out = []
     for block, target in zip(free.problem.blocks, free.problem.objective.targets, strict=True):
         g = place[block.group]
@@ -75,6 +75,12 @@ def _names(table: ParameterTable) -> set[str]:
     return {name for group in (*table.observed, *table.latents) for name in group}
 
 
+def _keys(estimate: Estimate) -> list[tuple[str, str, str, str]]:
+    """What every row of the table is about: its key and the label of its group."""
+    labels = [block.group for block in estimate.problem.blocks]
+    return [(*row.key, labels[row.group - 1]) for row in estimate.problem.table.rows]
+
+
 def parameters_by_name(free: Estimate, restricted: Estimate) -> Array | None:
     """The free model's parameters at the values that the restricted model gives them.
 
@@ -88,11 +94,26 @@ def parameters_by_name(free: Estimate, restricted: Estimate) -> Array | None:
     table, other = free.problem.table, restricted.problem.table
     if not _names(table) <= _names(other):
         return None
-    values = {
-        (row.key, row.group): value
-        for row, value in zip(other.rows, row_values(restricted), strict=True)
-    }
-    return np.array([values.get((row.key, row.group), 0.0) for row in table.free_rows()])
+    values = dict(zip(_keys(restricted), row_values(restricted), strict=True))
+    keys = _keys(free)
+    out = np.zeros(table.n_free)
+    for key, row in zip(keys, table.rows, strict=True):
+        if row.free:
+            out[row.free - 1] = values.get(key, 0.0)
+    return out
+
+
+def _holds(estimate: Estimate, theta: Array) -> bool:
+    """Whether `theta` satisfies the model's equalities, inequalities and bounds."""
+    constraints = estimate.problem.constraints
+    nearest = constraints.to_theta(constraints.to_phi(theta))
+    return bool(
+        np.allclose(nearest, theta, atol=1e-8)
+        and (np.abs(constraints.equalities.values(theta)) < 1e-8).all()
+        and (constraints.inequalities.values(theta) > -1e-8).all()
+        and (theta >= constraints.lower - 1e-8).all()
+        and (theta <= constraints.upper + 1e-8).all()
+    )
 
 
 def reproduce(free: Estimate, restricted: Estimate) -> Reproduction:
@@ -114,12 +135,21 @@ def reproduce(free: Estimate, restricted: Estimate) -> Reproduction:
     Bentler & Satorra (2010), Psychological Methods 15.
     """
     problem = free.problem
-    objective = replace(problem.objective, targets=implied_targets(free, restricted))
+    # Whatever the estimator, maximum likelihood knows best when two moments are equal.
+    objective = replace(
+        problem.objective,
+        estimator=MaximumLikelihood(),
+        targets=implied_targets(free, restricted),
+    )
     starts = [parameters_by_name(free, restricted), free.theta]
     best: tuple[float, Array] = (np.inf, free.theta)
     for start in starts:
         if start is None:
             continue
+        there = objective.value(start)
+        if there < REPRODUCED and _holds(free, start):
+            best = (there, start)
+            break
         found = minimise(objective, problem.constraints, start)
         if found.half_f < best[0]:
             best = (found.half_f, found.theta)
@@ -130,16 +160,9 @@ def reproduce(free: Estimate, restricted: Estimate) -> Reproduction:
     if locals_ is None:
         return Reproduction(theta, np.inf, (), False)
     information = objective.expected(locals_)
-    inverse = constrained_inverse(information, problem.constraints.tangent(theta))
+    tangent = tangent_basis(problem.constraints.active_jacobian(theta))
+    inverse = constrained_inverse(information, tangent)
     return Reproduction(theta, half_f, tuple(locals_), not inverse.null_vectors.shape[1])
-
-
-def discrepancy_at(free: Estimate, restricted: Estimate, theta: Array) -> float:
-    """F/2 of the free model at `theta` from the restricted model's moments."""
-    objective: Objective = replace(
-        free.problem.objective, targets=implied_targets(free, restricted)
-    )
-    return objective.value(theta)
 
 
 def exact_restrictions(free: Estimate, restricted: Estimate) -> Array:
@@ -161,12 +184,7 @@ def exact_restrictions(free: Estimate, restricted: Estimate) -> Array:
         The restricted model has parameters that the free one does not know.
     """
     table, other = free.problem.table, restricted.problem.table
-    position = {(row.key, row.group): row for row in table.rows}
-    strange = sorted(_names(other) - _names(table)) or [
-        row.name
-        for row in other.free_rows()
-        if (row.key, row.group) not in position and (row.key[0] not in _names(table))
-    ]
+    strange = sorted(_names(other) - _names(table))
     if strange:
         raise UnsupportedError(
             "a_method='exact' needs models that differ by constraints only; the restricted "
@@ -174,20 +192,18 @@ def exact_restrictions(free: Estimate, restricted: Estimate) -> Array:
             remedy="Use a_method='delta'.",
         )
     q, q_other = table.n_free, other.n_free
+    twins = dict(zip(_keys(free), zip(table.rows, row_values(free), strict=True), strict=True))
     # Which of the free model's parameters each parameter of the restricted one is.
-    reach = np.zeros((q_other, q))
-    at = np.zeros(q_other)
-    values = dict(zip(table.rows, row_values(free), strict=True))
-    for row in other.free_rows():
-        twin = position.get((row.key, row.group))
-        if twin is None:
+    reach, at = np.zeros((q_other, q)), np.zeros(q_other)
+    kept = set()
+    for key, row in zip(_keys(restricted), other.rows, strict=True):
+        if not row.free or key not in twins:
             continue
-        at[row.free - 1] = values[twin]
+        twin, at[row.free - 1] = twins[key]
         if twin.free:
             reach[row.free - 1, twin.free - 1] = 1.0
-    kept = {(row.key, row.group) for row in other.rows if row.free}
-    fixed = [row.free - 1 for row in table.free_rows() if (row.key, row.group) not in kept]
-    rows = [np.eye(q)[fixed]]
+            kept.add(twin.free - 1)
+    rows = [np.delete(np.eye(q), sorted(kept), axis=0)]
     equalities = [item for item in other.constraints if item.op == "=="]
     if equalities:
         gaps = inline_definitions(

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.lapack import dpotrf
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sqvalid.latent.constraints import ConstraintSet, tangent_basis
 from sqvalid.latent.discrepancy import Local, Objective
@@ -23,6 +22,8 @@ Mask = NDArray[np.bool_]
 # Gate on sqrt(g' I^-1 g); Newton usually ends far below.
 GRADIENT_GATE = 1e-8
 _AIM = 1e-11
+# Iterations after which progress is looked at.
+_PATIENCE = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,8 @@ class Solution:
     n_iterations : int
     multipliers : ndarray
         Of the active constraints, empty without them.
+    locals_ : list of Local, optional
+        Matrices for the derivatives at `theta`; None where Sigma is not positive definite.
     """
 
     theta: Array
@@ -49,42 +52,52 @@ class Solution:
     converged: bool
     n_iterations: int
     multipliers: Array
+    locals_: list[Local] | None
 
 
 def _solve_damped(matrix: Array, gradient: Array) -> Array:
     """Solve `matrix` x = -gradient, with as little ridge as makes it positive definite."""
-    try:
-        return -cho_solve(cho_factor(matrix, lower=True, check_finite=False), gradient)
-    except np.linalg.LinAlgError:
-        scale = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-12))
-        values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-        floor = max(1e-8, 1e-6 * float(np.abs(values).max()))
-        # Directions of negative or no curvature are walked downhill at the size of their
-        # curvature; a flat one is left to the ridge.
-        values = np.maximum(np.abs(values), floor)
-        scaled = vectors.T @ (gradient / scale)
-        step: Array = -(vectors @ (scaled / values)) / scale
-        return step
+    factor = factorise(matrix, 0.0)
+    if factor is not None:
+        return _descent(factor, gradient)
+    scale = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-12))
+    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    floor = max(1e-8, 1e-6 * float(np.abs(values).max()))
+    # Directions of negative or no curvature are walked downhill at the size of their
+    # curvature; a flat one is left to the ridge.
+    values = np.maximum(np.abs(values), floor)
+    scaled = vectors.T @ (gradient / scale)
+    step: Array = -(vectors @ (scaled / values)) / scale
+    return step
 
 
-def _norm(information: Array, gradient: Array) -> float:
-    """sqrt(g' I^-1 g), by pseudo-inverse where the information is singular."""
+def factorise(matrix: Array, tolerance: float) -> Array | None:
+    """Lower Cholesky factor, None where a pivot is under `tolerance` of its own diagonal."""
+    factor, info = dpotrf(matrix, lower=1)
+    if info != 0 or not (np.diag(factor) ** 2 > tolerance * np.diag(matrix)).all():
+        return None
+    return np.asarray(factor)
+
+
+def _descent(factor: Array, gradient: Array) -> Array:
+    """Minus the inverse of a factorised matrix, times the gradient."""
+    return -np.asarray(dpotrs(factor, gradient, lower=1)[0])
+
+
+def _scoring_step(information: Array, gradient: Array) -> tuple[Array, float]:
+    """Fisher's step, and sqrt(g' I^-1 g); by pseudo-inverse where I is singular."""
     if gradient.size == 0:
-        return 0.0
-    factor, info = dpotrf(information, lower=1)
-    if info == 0 and (np.diag(factor) ** 2 > 1e-12 * np.diag(information)).all():
-        from_left = np.linalg.solve(np.tril(factor), gradient)
-        return float(np.sqrt(from_left @ from_left))
+        return gradient, 0.0
+    factor = factorise(information, 1e-12)
+    if factor is not None:
+        step = _descent(factor, gradient)
+        return step, float(np.sqrt(max(-float(gradient @ step), 0.0)))
     scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     coordinates = vectors.T @ (gradient / scale)
     keep = values > 1e-10 * max(values.max(initial=0.0), 1e-300)
-    return float(np.sqrt((coordinates[keep] ** 2 / values[keep]).sum()))
-
-
-def _is_positive_definite(matrix: Array) -> bool:
-    factor, info = dpotrf(matrix, lower=1)
-    return bool(info == 0 and (np.diag(factor) ** 2 > 1e-10 * np.diag(matrix)).all())
+    norm = float(np.sqrt((coordinates[keep] ** 2 / values[keep]).sum()))
+    return _solve_damped(information, gradient), norm
 
 
 def minimise_free(
@@ -104,7 +117,7 @@ def minimise_free(
     theta = constraints.to_theta(phi)
     locals_ = objective.locals(theta)
     if locals_ is None:
-        return Solution(theta, np.inf, np.inf, False, 0, np.empty(0))
+        return Solution(theta, np.inf, np.inf, False, 0, np.empty(0), None)
 
     def reduce_vector(vector: Array) -> Array:
         return vector if basis is None else basis.T @ vector
@@ -114,34 +127,43 @@ def minimise_free(
 
     value = objective.value_at(locals_)
     norm = np.inf
+    before = value
     stalled = 0
     iteration = 0
     for iteration in range(1, max_iterations + 1):
         gradient = reduce_vector(objective.gradient(locals_))
         information = reduce_matrix(objective.expected(locals_))
-        norm = _norm(information, gradient)
+        scoring, norm = _scoring_step(information, gradient)
         if norm < _AIM or (norm < GRADIENT_GATE and stalled):
             break
-        curvature = information
+        steps = [scoring]
         if norm < 0.3 or iteration > 15:
             hessian = reduce_matrix(objective.hessian(locals_))
-            if _is_positive_definite(hessian):
-                curvature = hessian
-        step = _solve_damped(curvature, gradient)
-        slope = float(gradient @ step)
-        taken = _line_search(objective, constraints, phi, step, value, slope)
-        if taken is None and curvature is not information:
-            step = _solve_damped(information, gradient)
+            factor = factorise(hessian, 1e-10)
+            if factor is not None:
+                steps.insert(0, _descent(factor, gradient))
+            elif iteration > 5:
+                # Scoring crawls where F curves downward; absolute curvatures walk out of there.
+                steps.insert(0, _solve_damped(hessian, gradient))
+        taken = None
+        for step in steps:
             slope = float(gradient @ step)
             taken = _line_search(objective, constraints, phi, step, value, slope)
+            if taken is not None:
+                break
         if taken is None:
             break
         phi, locals_, new_value = taken
         stalled = stalled + 1 if value - new_value <= 1e-15 * max(1.0, abs(value)) else 0
         value = new_value
+        if iteration % _PATIENCE == 0:
+            # Far from stationary, and no progress to speak of: other start values do better.
+            if norm > 1e-3 and before - value < 1e-3 * value:
+                break
+            before = value
         if stalled > 5:
             gradient = reduce_vector(objective.gradient(locals_))
-            norm = _norm(reduce_matrix(objective.expected(locals_)), gradient)
+            norm = _scoring_step(reduce_matrix(objective.expected(locals_)), gradient)[1]
             break
     return Solution(
         theta=constraints.to_theta(phi),
@@ -150,6 +172,7 @@ def minimise_free(
         converged=norm < GRADIENT_GATE,
         n_iterations=iteration,
         multipliers=np.empty(0),
+        locals_=locals_,
     )
 
 
@@ -211,7 +234,7 @@ def minimise(
         and _holds(constraints, free.theta)
     ):
         return free
-    near = _slsqp(objective, constraints, free.theta if free.converged else start)
+    near = _slsqp(objective, constraints, free.theta if free.converged else start, max_iterations)
     return _polish(objective, constraints, near, max_iterations=max_iterations)
 
 
@@ -224,7 +247,9 @@ def _holds(constraints: ConstraintSet, theta: Array, tolerance: float = 1e-9) ->
     )
 
 
-def _slsqp(objective: Objective, constraints: ConstraintSet, start: Array) -> Array:
+def _slsqp(
+    objective: Objective, constraints: ConstraintSet, start: Array, max_iterations: int
+) -> Array:
     """Get to the neighbourhood of the constrained optimum, and to its active set."""
     from scipy.optimize import minimize
 
@@ -279,7 +304,7 @@ def _slsqp(objective: Objective, constraints: ConstraintSet, start: Array) -> Ar
         method="SLSQP",
         bounds=list(zip(constraints.lower / scale, constraints.upper / scale, strict=True)),
         constraints=conditions,
-        options={"maxiter": 1000, "ftol": 1e-14},
+        options={"maxiter": 3 * max_iterations, "ftol": 1e-14},
     )
     end: Array = result.x * scale
     return end
@@ -339,7 +364,7 @@ def _polish(
         multipliers = np.asarray(np.linalg.lstsq(jacobian.T, gradient, rcond=None)[0], np.float64)
         tangent = tangent_basis(jacobian)
         information = objective.expected(locals_)
-        norm = _norm(tangent.T @ information @ tangent, tangent.T @ gradient)
+        norm = _scoring_step(tangent.T @ information @ tangent, tangent.T @ gradient)[1]
         gap = float(np.abs(active.values).max(initial=0.0))
         if norm < _AIM * 100 and gap < 1e-11:
             wrong = active.removable & (multipliers < -1e-9)
@@ -366,7 +391,7 @@ def _polish(
         # Feasibility first, then the tangent part.
         correction = -np.linalg.lstsq(jacobian, active.values, rcond=None)[0]
         reduced = tangent.T @ lagrangian @ tangent
-        if not _is_positive_definite(reduced):
+        if factorise(reduced, 1e-10) is None:
             reduced = tangent.T @ information @ tangent
         inner = _solve_damped(reduced, tangent.T @ (gradient + lagrangian @ correction))
         step = correction + tangent @ inner
@@ -380,6 +405,7 @@ def _polish(
         converged=norm < GRADIENT_GATE,
         n_iterations=iteration,
         multipliers=multipliers,
+        locals_=locals_,
     )
     if solution.converged and not _feasible(constraints, theta):
         return replace(solution, converged=False)

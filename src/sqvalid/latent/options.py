@@ -9,26 +9,54 @@ from typing import Any
 from sqvalid.errors import OptionError, UnsupportedError, check_choice
 from sqvalid.latent.parameter_table import GROUP_EQUAL, TableOptions
 
-# What an estimator's name stands for: (standard errors, test, information). One row per
-# estimator; the rest of the family follows from it.
-ESTIMATORS: Mapping[str, tuple[str, str, str]] = {
-    "ML": ("standard", "standard", "expected"),
-    "MLR": ("robust.huber.white", "yuan.bentler.mplus", "observed"),
-    "MLF": ("standard", "standard", "first.order"),
+
+@dataclass(frozen=True)
+class EstimatorDefaults:
+    """What an estimator's name stands for."""
+
+    discrepancy: str
+    se: str
+    test: str
+    information: str = "expected"
+    h1_information: str = "structured"
+
+
+# The one table of estimators; every resolved option stands in a fit's `options`.
+ESTIMATORS: Mapping[str, EstimatorDefaults] = {
+    "ML": EstimatorDefaults("ML", "standard", "standard"),
+    "MLM": EstimatorDefaults("ML", "robust.sem", "satorra.bentler"),
+    "MLMV": EstimatorDefaults("ML", "robust.sem", "scaled.shifted"),
+    "MLMVS": EstimatorDefaults("ML", "robust.sem", "mean.var.adjusted"),
+    "MLR": EstimatorDefaults("ML", "robust.huber.white", "yuan.bentler.mplus", "observed"),
+    "MLF": EstimatorDefaults("ML", "standard", "standard", "first.order"),
+    "GLS": EstimatorDefaults("GLS", "standard", "standard", h1_information="unstructured"),
+    "ULS": EstimatorDefaults(
+        "ULS", "robust.sem.nt", "browne.residual.nt", h1_information="unstructured"
+    ),
+    "ULSM": EstimatorDefaults(
+        "ULS", "robust.sem", "satorra.bentler", h1_information="unstructured"
+    ),
+    "ULSMV": EstimatorDefaults(
+        "ULS", "robust.sem", "scaled.shifted", h1_information="unstructured"
+    ),
+    "WLS": EstimatorDefaults("WLS", "standard", "standard", h1_information="unstructured"),
 }
-_LATER = ("MLM", "MLMV", "MLMVS", "GLS", "ULS", "ULSM", "ULSMV", "WLS", "DWLS", "WLSM", "WLSMV")
-SE_KINDS = ("standard", "robust.huber.white", "none")
-_SE_LATER = ("robust.sem", "robust.sem.nt", "bootstrap")
-TESTS = ("standard", "yuan.bentler.mplus")
-_TESTS_LATER = (
-    "yuan.bentler",
+_LATER = ("DWLS", "WLSM", "WLSMV")
+SE_KINDS = ("standard", "robust.sem", "robust.sem.nt", "robust.huber.white", "none")
+_SE_LATER = ("bootstrap",)
+TESTS = (
+    "standard",
     "satorra.bentler",
     "mean.var.adjusted",
     "scaled.shifted",
+    "yuan.bentler",
+    "yuan.bentler.mplus",
     "browne.residual.nt",
+    "browne.residual.nt.model",
     "browne.residual.adf",
-    "bollen.stine",
+    "browne.residual.adf.model",
 )
+_TESTS_LATER = ("bollen.stine",)
 INFORMATION = ("expected", "observed", "first.order")
 BOUNDS = ("none", "pos.var")
 
@@ -40,9 +68,11 @@ class FitOptions:
     function: str
     estimator: str
     likelihood: str
+    discrepancy: str
     se: str
-    test: str
+    tests: tuple[str, ...]
     information: str
+    h1_information: str
     missing: str
     meanstructure: bool
     fixed_x: bool
@@ -56,6 +86,18 @@ class FitOptions:
     seed: int
     max_iterations: int
     sample_cov_rescale: bool
+
+    @property
+    def test(self) -> str:
+        """The test that is reported: the first one beside the standard statistic."""
+        return self.tests[1] if len(self.tests) > 1 else "standard"
+
+    @property
+    def reported_test(self) -> str:
+        """Statistic that stands as chi-square: a residual one replaces the standard one of ULS."""
+        if self.discrepancy == "ULS" and self.test.startswith("browne"):
+            return self.test
+        return "standard"
 
     def as_dict(self) -> dict[str, Any]:
         """Options by name."""
@@ -74,9 +116,20 @@ def as_tuple(value: str | Sequence[str] | bool | None) -> tuple[str, ...]:
 
 
 def resolve_estimator(
-    estimator: str, se: str | None, test: str | None, information: str | None
-) -> tuple[str, str, str]:
-    """Standard errors, test and information that an estimator and its options mean.
+    estimator: str,
+    se: str | None,
+    test: str | Sequence[str] | None,
+    information: str | None,
+    h1_information: str | None,
+) -> tuple[EstimatorDefaults, tuple[str, ...]]:
+    """What an estimator and its options mean.
+
+    Returns
+    -------
+    defaults : EstimatorDefaults
+        The estimator's row of the table, with what was asked for in its place.
+    tests : tuple of str
+        The standard statistic and the others asked for.
 
     Raises
     ------
@@ -91,19 +144,31 @@ def resolve_estimator(
             remedy="Use 'MLR' for answers that are not normal, or 'ML'.",
         )
     check_choice("estimator", estimator, ESTIMATORS)
-    default_se, default_test, default_information = ESTIMATORS[estimator]
+    row = ESTIMATORS[estimator]
     if se in _SE_LATER:
         raise UnsupportedError(f"se={se!r} is not available yet.")
-    if test in _TESTS_LATER:
-        raise UnsupportedError(f"test={test!r} is not available yet.")
-    resolved_se = default_se if se is None else check_choice("se", se, SE_KINDS)
-    resolved_test = default_test if test is None else check_choice("test", test, TESTS)
+    asked = as_tuple(test) or (row.test,)
+    for name in asked:
+        if name in _TESTS_LATER:
+            raise UnsupportedError(f"test={name!r} is not available yet.")
+        check_choice("test", name, TESTS)
+    resolved_se = row.se if se is None else check_choice("se", se, SE_KINDS)
+    if resolved_se == "robust.huber.white" and row.discrepancy != "ML":
+        raise UnsupportedError("se='robust.huber.white' goes with maximum likelihood.")
+    if "yuan.bentler.mplus" in asked and row.discrepancy != "ML":
+        raise UnsupportedError("test='yuan.bentler.mplus' goes with maximum likelihood.")
     if information is None:
-        robust = resolved_se == "robust.huber.white" or resolved_test.startswith("yuan")
-        resolved = "observed" if robust else default_information
+        robust = resolved_se == "robust.huber.white"
+        resolved = "observed" if robust else row.information
     else:
         resolved = check_choice("information", information, INFORMATION)
-    return resolved_se, resolved_test, resolved
+    if resolved != "expected" and row.discrepancy != "ML":
+        raise UnsupportedError(f"information={resolved!r} goes with maximum likelihood.")
+    h1 = row.h1_information
+    if h1_information is not None:
+        h1 = check_choice("h1_information", h1_information, ("structured", "unstructured"))
+    tests = ("standard", *dict.fromkeys(name for name in asked if name != "standard"))
+    return EstimatorDefaults(row.discrepancy, resolved_se, tests[-1], resolved, h1), tests
 
 
 # Presets of the four functions: (int_ov_free, int_lv_free, automatic parameters).

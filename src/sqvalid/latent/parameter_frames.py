@@ -142,7 +142,6 @@ def standardised(
             kind,
             table.latents[g],
             table.covariates[g],
-            table.n_free,
         )
     if not table.definitions:
         return out, jacobian
@@ -183,7 +182,6 @@ def modification_columns(estimate: Estimate, group_devs: Sequence[Deviations]) -
                 kind,
                 table.latents[g],
                 table.covariates[g],
-                table.n_free,
             )[0]
         columns[f"sepc_{kind}"] = values
     return columns

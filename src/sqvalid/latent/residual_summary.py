@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from . import moment_weights
-from .residual_averages import GroupMoments
-from .residuals import NO_VARIANCE, Metric, residuals
+from sqvalid.latent import moment_weights
+from sqvalid.latent.residual_averages import GroupMoments
+from sqvalid.latent.residuals import NO_VARIANCE, Metric, residuals
 
 Array = NDArray[np.float64]
 Part = Literal["cov", "mean", "total"]

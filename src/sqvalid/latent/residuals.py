@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UnsupportedError
-from . import moment_weights
-from .residual_averages import GroupMoments
+from sqvalid.errors import UnsupportedError
+from sqvalid.latent import moment_weights
+from sqvalid.latent.residual_averages import GroupMoments
 
 Array = NDArray[np.float64]
 Metric = Literal["raw", "cor", "cor.bentler"]
@@ -125,8 +125,10 @@ def moment_covariance(
     means = group.means is not None
     p = group.n_variables
     if robust:
-        gamma = moment_weights.empirical_gamma(_cases(cases, "robust residual"), means=means)
-    elif information == "first.order":
+        raw = _cases(cases, "robust residual")
+        gamma = moment_weights.empirical_gamma(raw, means=means, fixed=group.fixed)
+        return np.asarray(gamma / group.n_obs, dtype=np.float64)
+    if information == "first.order":
         raw = _cases(cases, "first-order residual")
         weight = moment_weights.first_order_information(raw, group.covariance, group.means)
         gamma = np.asarray(np.linalg.inv(weight), dtype=np.float64)

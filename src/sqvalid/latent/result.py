@@ -13,7 +13,7 @@ import pandas as pd
 
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, UnsupportedError, check_choice
-from sqvalid.latent import fit_indices, local_fit, parameter_frames
+from sqvalid.latent import absolute_fit, fit_indices, local_fit, parameter_frames
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import MATRICES, Array
 from sqvalid.latent.inference import InformationKind, constrained_inverse, information_matrix
@@ -22,8 +22,10 @@ from sqvalid.latent.parameter_table import ParameterTable
 from sqvalid.latent.reference_models import Baseline
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.residuals import Residuals
+from sqvalid.latent.robust import ScaledStatistic
 from sqvalid.latent.scores import factor_scores
 from sqvalid.latent.standardize import Deviations
+from sqvalid.latent.test_statistics import SCALED
 from sqvalid.moments import Moments
 
 _T = TypeVar("_T")
@@ -232,35 +234,33 @@ class FitResult(Result):
     @cached_property
     def _fit_inputs(self) -> fit_indices.FitInputs:
         e = self.estimate
-        df, base = e.problem.df, e.baseline
+        base, name = e.baseline, e.scaled_test
+        reported = e.tests.statistics[e.reported_test]
         scaled = baseline_scaled = None
-        if e.scaling_factor is not None:
-            scaled = fit_indices.ScaledTest(
-                e.chisq / e.scaling_factor if e.scaling_factor else math.nan, df, e.scaling_factor
-            )
-            if base.scaling_factor is not None:
-                baseline_scaled = fit_indices.ScaledTest(
-                    base.chisq / base.scaling_factor, base.df, base.scaling_factor
-                )
+        if name is not None:
+            scaled = _scaled_test(e.tests.statistics[name])
+            baseline_scaled = _scaled_test(e.tests.baseline[name])
         converged = e.solution.converged
         nonlinear = e.problem.constraints.equalities.n_functions > 0
+        likelihood = e.options.discrepancy == "ML"
         return fit_indices.FitInputs(
             n_free=e.n_free,
-            fmin=e.chisq / (2.0 * e.problem.multiplier),
-            chisq=e.chisq if converged else math.nan,
-            df=df,
+            fmin=e.problem.half_f(e.chisq),
+            chisq=reported.stat if converged else math.nan,
+            df=self.df,
             n_obs=tuple(float(block.n_obs) for block in e.problem.blocks),
             groups=self._group_moments,
             baseline_chisq=base.chisq,
             baseline_df=base.df,
             scaled=scaled,
             baseline_scaled=baseline_scaled,
-            logl=e.logl if converged else math.nan,
+            logl=None if not likelihood else e.logl if converged else math.nan,
             unrestricted_logl=e.unrestricted_logl,
-            scaling_factor_h0=e.scaling_h0,
-            scaling_factor_h1=e.scaling_h1,
-            browne_statistic=e.chisq if nonlinear else e.browne_statistic,
-            likelihood=e.options.likelihood,  # type: ignore[arg-type]
+            scaling_factor_h0=e.tests.scaling_h0,
+            scaling_factor_h1=e.tests.scaling_h1,
+            browne_statistic=e.chisq if nonlinear else e.tests.residual_model,
+            likelihood="wishart" if not likelihood else e.options.likelihood,  # type: ignore[arg-type]
+            robust_indices=name != "mean.var.adjusted",
         )
 
     @cached_property
@@ -276,21 +276,16 @@ class FitResult(Result):
     @property
     def tests(self) -> dict[str, dict[str, float]]:
         """Test statistics: stat, df, pvalue, and scaling_factor of a scaled one."""
-        measures = self.fit_measures
-        out = {
-            "standard": {
-                "stat": measures["chisq"],
-                "df": measures["df"],
-                "pvalue": measures["pvalue"],
+        out = {}
+        for name, test in self.estimate.tests.statistics.items():
+            out[name] = {
+                "stat": test.stat,
+                "df": float(test.df),
+                "pvalue": absolute_fit.chisq_pvalue(test.stat, test.df),
             }
-        }
-        if self.estimate.scaling_factor is not None:
-            out[self.fit_options.test] = {
-                "stat": measures["chisq_scaled"],
-                "df": measures["df_scaled"],
-                "pvalue": measures["pvalue_scaled"],
-                "scaling_factor": measures["chisq_scaling_factor"],
-            }
+            if name in SCALED:
+                out[name]["scaling_factor"] = test.scaling_factor
+                out[name]["shift_parameter"] = test.shift
         return out
 
     def information(self, kind: str = "expected") -> pd.DataFrame:
@@ -391,9 +386,23 @@ class FitResult(Result):
 
         def one(g: int) -> pd.Series:
             names = list(self.table.latents[g])
-            return pd.Series(self.estimate.locals_[g].state.eta[: len(names)], index=names)
+            return pd.Series(self._factor_means(g)[: len(names)], index=names)
 
         return self._per_group(one)
+
+    def _factor_means(self, g: int) -> Array:
+        """Means of all factors; without a mean structure covariates keep their sample means."""
+        state = self.estimate.locals_[g].state
+        block = self.estimate.problem.blocks[g]
+        if self.fit_options.meanstructure or block.means is None:
+            return state.eta
+        factors = self.estimate.problem.slots[g].layout.factors
+        exogenous = set(self.table.exogenous[g])
+        place = {name: j for j, name in enumerate(block.variables)}
+        alpha = np.array(
+            [block.means[place[name]] if name in exogenous else 0.0 for name in factors]
+        )
+        return np.asarray(state.a_matrix @ alpha)
 
     @property
     def matrices(self) -> dict[str, dict[str, pd.DataFrame]]:
@@ -430,7 +439,9 @@ class FitResult(Result):
                 if name in dependent:
                     residual = dev.residual.get(name, (0.0, -1))[0]
                     total = dev.sd[name] ** 2
-                    values[name] = 1.0 - residual / total if total > 0 else np.nan
+                    # A negative residual variance explains nothing: undefined, not above one.
+                    defined = total > 0 and residual >= 0
+                    values[name] = 1.0 - residual / total if defined else np.nan
             return pd.Series(values, dtype=float)
 
         return self._per_group(one)
@@ -516,7 +527,8 @@ class FitResult(Result):
                 slots.layout,
                 block.cases,
                 method,
-                block.means if target.means is None else None,
+                means=block.means if target.means is None else None,
+                latent_means=self._factor_means(g),
             )
             rows = self.moments.rows
             index = (
@@ -605,3 +617,13 @@ class FitResult(Result):
 
         # The one door that opens upward: the picture of a result.
         return importlib.import_module("sqvalid.plots").path_diagram(self, **options)
+
+
+def _scaled_test(test: ScaledStatistic) -> fit_indices.ScaledTest:
+    return fit_indices.ScaledTest(
+        test.stat,
+        test.df,
+        test.scaling_factor,
+        shift=test.shift,
+        mean_scaling_factor=test.mean_scaling_factor if test.shift else None,
+    )

@@ -18,7 +18,7 @@ from sqvalid.latent.implied import (
     Array,
     Slots,
     State,
-    factor_jacobian,
+    factor_variance_jacobian,
 )
 from sqvalid.latent.parameter_table import Row
 
@@ -33,20 +33,21 @@ class Deviations:
     ----------
     sd : dict of str to float
         Model-implied standard deviation of every variable.
-    slope : dict of str to ndarray, shape (q,)
-        Derivative of it with respect to the free parameters.
     residual : dict of str to (float, int)
         Residual variance, and index of its free parameter (-1 when fixed).
+    place : dict of str to int
+        Position of every variable in the arrays.
+    roots : ndarray, shape (2 v + 1,)
+        Standard deviations of the v variables, those of their residuals, and a one.
+    relative : ndarray, shape (2 v + 1, q)
+        Derivatives of `roots`, divided by them; zero where a root is zero.
     """
 
     sd: dict[str, float]
-    slope: dict[str, Array]
     residual: dict[str, tuple[float, int]]
-
-
-def _root(value: float) -> float:
-    # A negative variance keeps its size: the solution is inadmissible and reported as such.
-    return float(np.sqrt(abs(value)))
+    place: dict[str, int]
+    roots: Array
+    relative: Array
 
 
 def deviations(
@@ -59,60 +60,34 @@ def deviations(
     rows : sequence of Row
         All rows of the table; `estimates` has their values in the same order.
     """
-    layout = slots.layout
-    phi_slopes = factor_jacobian(slots, state)
-    sd: dict[str, float] = {}
-    slope: dict[str, Array] = {}
-
-    def add(name: str, variance: float, local: Array) -> None:
-        root = _root(variance)
-        out = np.zeros(n_free)
-        if root > 0:
-            np.add.at(out, slots.target, np.sign(variance) * local / (2.0 * root))
-        sd[name], slope[name] = root, out
-
-    ca, cb = state.c[:, slots.a], state.c[:, slots.b] * slots.s
-    sigma_slopes = 2.0 * ca * cb
-    for j, name in enumerate(layout.observed):
-        add(name, float(state.sigma[j, j]), sigma_slopes[j])
-    for k, name in enumerate(layout.factors):
-        add(name, float(state.phi[k, k]), phi_slopes[k, k])
-    group = {
+    names = (*slots.layout.observed, *slots.layout.factors)
+    place = {name: i for i, name in enumerate(names)}
+    residual = {
         row.lhs: (float(value), row.free - 1)
         for row, value in zip(rows, estimates, strict=True)
         if row.op == "~~" and row.lhs == row.rhs
     }
-    return Deviations(sd, slope, group)
-
-
-@dataclass
-class _Factor:
-    """A product of powers of standard deviations, with its derivative."""
-
-    value: float
-    slope: Array
-
-    def times(self, dev: Deviations, name: str) -> None:
-        self.slope = self.slope * dev.sd[name] + self.value * dev.slope[name]
-        self.value *= dev.sd[name]
-
-    def over(self, dev: Deviations, name: str) -> None:
-        self.divide(dev.sd[name], dev.slope[name])
-
-    def divide(self, root: float, slope: Array) -> None:
-        if root == 0.0:
-            self.value, self.slope = float("nan"), np.full_like(self.slope, np.nan)
-            return
-        self.slope = self.slope / root - self.value / root**2 * slope
-        self.value /= root
-
-    def over_residual(self, dev: Deviations, name: str) -> None:
-        variance, index = dev.residual.get(name, (0.0, -1))
-        root = _root(variance)
-        slope = np.zeros_like(self.slope)
-        if index >= 0 and root > 0:
-            slope[index] = np.sign(variance) / (2.0 * root)
-        self.divide(root, slope)
+    v = len(names)
+    # Residual variances stand behind the total ones; a one stands last.
+    variance = np.concatenate([np.diag(state.sigma), np.diag(state.phi), np.zeros(v), [1.0]])
+    slope = np.zeros((2 * v + 1, n_free))
+    own = 2.0 * state.c[:, slots.a] * state.c[:, slots.b] * slots.s
+    slope[:v, slots.target] = np.vstack([own, factor_variance_jacobian(slots, state)])
+    for name, (value, index) in residual.items():
+        at = v + place[name]
+        variance[at] = value
+        if index >= 0:
+            slope[at, index] = 1.0
+    # A negative variance keeps its size: the solution is inadmissible and reported as such.
+    roots = np.sqrt(np.abs(variance))
+    safe = np.where(variance == 0.0, np.inf, variance)
+    return Deviations(
+        sd=dict(zip(names, roots[:v].tolist(), strict=True)),
+        residual=residual,
+        place=place,
+        roots=roots,
+        relative=slope / (2.0 * safe)[:, None],
+    )
 
 
 def standardise_rows(
@@ -122,7 +97,6 @@ def standardise_rows(
     kind: StandardKind,
     latents: Sequence[str],
     covariates: Sequence[str],
-    n_free: int,
 ) -> tuple[Array, Array]:
     """Standardise the rows of one group.
 
@@ -136,7 +110,7 @@ def standardise_rows(
     Returns
     -------
     values : ndarray, shape (len(rows),)
-    jacobian : ndarray, shape (len(rows), n_free)
+    jacobian : ndarray, shape (len(rows), q)
         Derivatives with respect to the free parameters.
     """
     is_latent, is_covariate = set(latents), set(covariates)
@@ -146,33 +120,38 @@ def standardise_rows(
             return name in is_latent
         return not (kind == "nox" and name in is_covariate)
 
-    values = np.empty(len(rows))
-    jacobian = np.zeros((len(rows), n_free))
-    for i, (row, estimate) in enumerate(zip(rows, estimates, strict=True)):
-        factor = _Factor(1.0, np.zeros(n_free))
+    n_names = len(dev.roots) // 2
+    up, first, second = (np.full(len(rows), len(dev.roots) - 1) for _ in range(3))
+    for i, row in enumerate(rows):
+        left = dev.place[row.lhs]
+        right = dev.place[row.rhs] if row.rhs else left
         match row.op:
             case "=~":
-                factor.times(dev, row.lhs)
+                up[i] = left
                 if scaled(row.rhs):
-                    factor.over(dev, row.rhs)
+                    first[i] = right
             case "~":
                 if scaled(row.rhs):
-                    factor.times(dev, row.rhs)
+                    up[i] = right
                 if scaled(row.lhs):
-                    factor.over(dev, row.lhs)
+                    first[i] = left
             case "~~" if row.lhs == row.rhs:
                 if scaled(row.lhs):
-                    factor.over(dev, row.lhs)
-                    factor.over(dev, row.lhs)
+                    first[i] = second[i] = left
             case "~~":
-                for name in (row.lhs, row.rhs):
-                    if scaled(name):
-                        factor.over_residual(dev, name)
+                if scaled(row.lhs):
+                    first[i] = left + n_names
+                if scaled(row.rhs):
+                    second[i] = right + n_names
             case "~1":
                 if scaled(row.lhs):
-                    factor.over(dev, row.lhs)
-        values[i] = estimate * factor.value
-        jacobian[i] = estimate * factor.slope
-        if row.free:
-            jacobian[i, row.free - 1] += factor.value
+                    first[i] = left
+    below = dev.roots[first] * dev.roots[second]
+    factor = dev.roots[up] / np.where(below == 0.0, np.nan, below)
+    values = estimates * factor
+    relative = dev.relative[up] - dev.relative[first] - dev.relative[second]
+    jacobian = values[:, None] * relative
+    free = np.array([row.free for row in rows], dtype=np.intp)
+    own = np.flatnonzero(free)
+    jacobian[own, free[own] - 1] += factor[own]
     return values, jacobian

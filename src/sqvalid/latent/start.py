@@ -1,13 +1,15 @@
 """Start values.
 
-Loadings come from the principal axis of each factor's own items, factor covariances from
-disattenuated correlations of the item sums: close enough that Fisher scoring needs a few
+Each factor's loadings come from the principal axis of its indicators' correlations. Sums of
+indicators, freed of measurement error, then give the covariances of factors among
+themselves and with everything else; these give the loadings of higher-order factors the same
+way, and regressions by least squares. That is close enough for Fisher scoring to need a few
 steps. Other strategies wait for the models where this fails, tried in a fixed order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,10 +19,12 @@ from sqvalid.moments import Block
 
 # One factor's share of an item's variance is kept off the edges, where information degenerates.
 _LEAST, _MOST = 0.1, 0.9
+# Smallest eigenvalue that guessed factor correlations are brought up to.
+_DISTINCT = 0.05
 
 
 def _principal_axis(correlation: Array) -> Array:
-    """Loadings of one factor on k items, by four rounds of principal axis factoring."""
+    """Loadings of one factor on k items, by three rounds of principal axis factoring."""
     k = correlation.shape[0]
     if k == 1:
         return np.array([np.sqrt(_MOST)])
@@ -28,11 +32,12 @@ def _principal_axis(correlation: Array) -> Array:
         r = float(np.clip(correlation[0, 1], -_MOST, _MOST))
         root = np.sqrt(max(abs(r), _LEAST))
         return np.array([root, root if r >= 0 else -root])
-    off = np.abs(correlation - np.eye(k))
-    communality = np.clip(off.max(axis=0), _LEAST, _MOST)
+    reduced = correlation.copy()
+    np.fill_diagonal(reduced, 0.0)
+    communality = np.clip(np.abs(reduced).max(axis=0), _LEAST, _MOST)
     loadings = np.empty(k)
-    for _ in range(4):
-        reduced = correlation - np.diag(1.0 - communality)
+    for _ in range(3):
+        np.fill_diagonal(reduced, communality)
         values, vectors = np.linalg.eigh(reduced)
         loadings = vectors[:, -1] * np.sqrt(max(values[-1], _LEAST))
         communality = np.clip(loadings**2, _LEAST, _MOST)
@@ -40,42 +45,71 @@ def _principal_axis(correlation: Array) -> Array:
 
 
 class _Group:
-    """Start values of one group."""
+    """Start values of one group.
+
+    `cov` is a guess of the covariances of all variables, observed ones first, then latents; in
+    the metric that fixed loadings and variances set, as long as nothing explains a latent.
+    """
 
     def __init__(self, rows: list[Row], latents: tuple[str, ...], block: Block) -> None:
-        self.rows = rows
-        self.latents = latents
-        self.place = {name: i for i, name in enumerate(block.variables)}
-        self.covariance = block.covariance
-        self.sd = np.sqrt(np.diag(block.covariance))
         self.means = block.means
-        self.items: dict[str, list[Row]] = {name: [] for name in latents}
+        self.n_observed = block.n_variables
+        names = (*block.variables, *latents)
+        self.place = {name: i for i, name in enumerate(names)}
+        self.cov = np.zeros((len(names), len(names)))
+        self.cov[: self.n_observed, : self.n_observed] = block.covariance
+        self.indicators: dict[str, list[Row]] = {name: [] for name in latents}
+        self.causes: dict[str, list[Row]] = {}
+        self.fixed_variance: dict[str, float | None] = {}
         for row in rows:
-            if row.op == "=~" and row.rhs in self.place:
-                self.items[row.lhs].append(row)
+            if row.op == "=~":
+                self.indicators[row.lhs].append(row)
+            elif row.op == "~":
+                self.causes.setdefault(row.lhs, []).append(row)
+            elif row.op == "~~" and row.lhs == row.rhs and not row.free:
+                self.fixed_variance[row.lhs] = row.ustart
         self.loadings: dict[tuple[str, str], float] = {}
-        self.sizes: dict[str, float] = {}
-        self.composite: dict[str, Array] = {}
-        for factor in latents:
-            self._one_factor(factor)
+        self.slopes: dict[tuple[str, str], float] = {}
+        # Variance that factors or causes leave unexplained, as a share.
+        self.unexplained: dict[str, float] = {}
+        measured: list[str] = []
+        waiting = list(latents)
+        while waiting:
+            ready = [f for f in waiting if all(r.rhs not in waiting for r in self.indicators[f])]
+            for factor in ready or waiting:
+                self._measure(factor, measured)
+                measured.append(factor)
+            waiting = [f for f in waiting if f not in measured]
+        self._keep_distinct()
+        for outcome in self.causes:
+            self._regress(outcome)
+        # A fixed variance of an explained latent is that of its residual.
+        self.stretch: dict[str, float] = {
+            name: float(np.sqrt(value / (self._variance(name) * share)))
+            for name, share in self.unexplained.items()
+            if (value := self.fixed_variance.get(name)) is not None
+            and value > 0
+            and self.place[name] >= self.n_observed
+        }
 
-    def _fixed_variance(self, factor: str) -> float | None:
-        for row in self.rows:
-            if row.op == "~~" and row.lhs == row.rhs == factor and not row.free:
-                return row.ustart
-        return None
+    def _variance(self, name: str) -> float:
+        place = self.place[name]
+        return max(float(self.cov[place, place]), 1e-12)
 
-    def _one_factor(self, factor: str) -> None:
-        rows = self.items[factor]
-        if not rows:
-            self.sizes[factor] = 1.0
-            return
+    def _measure(self, factor: str, measured: Sequence[str]) -> None:
+        """Loadings of a factor, and its covariances with all that came before."""
+        rows = self.indicators[factor]
+        at = self.place[factor]
         index = [self.place[row.rhs] for row in rows]
-        sd = self.sd[index]
-        correlation = self.covariance[np.ix_(index, index)] / np.outer(sd, sd)
+        if not index or any(self.cov[i, i] <= 0 for i in index):
+            self.cov[at, at] = self.fixed_variance.get(factor) or 1.0
+            self.loadings |= {(factor, row.rhs): 1.0 for row in rows}
+            return
+        sd = np.sqrt(np.diag(self.cov)[index])
+        correlation = self.cov[np.ix_(index, index)] / np.outer(sd, sd)
         raw = _principal_axis(correlation) * sd
         fixed = [i for i, row in enumerate(rows) if not row.free and row.ustart]
-        variance = self._fixed_variance(factor)
+        variance = self.fixed_variance.get(factor)
         if fixed:
             # The metric is the one the fixed loadings set: least squares over them.
             wanted = np.array([float(rows[i].ustart or 0.0) for i in fixed])
@@ -83,84 +117,74 @@ class _Group:
             if abs(ratio) < 1e-3 * float(np.abs(raw).max()):
                 ratio = float(np.abs(raw).mean())
         elif variance is not None and variance > 0:
-            lead = float(np.sign(raw.sum()) or 1.0)
-            ratio = lead / np.sqrt(variance)
+            ratio = float(np.sign(raw.sum()) or 1.0) / np.sqrt(variance)
         else:
             # Effect coding and the like: loadings average one.
             ratio = float(raw.mean()) or 1.0
-        scaled = raw / ratio
+        loadings = raw / ratio
         if fixed and not any(row.free for row in rows):
-            scaled = np.array([float(row.ustart or 0.0) for row in rows])
-        for row, loading in zip(rows, scaled, strict=True):
+            loadings = np.array([float(row.ustart or 0.0) for row in rows])
+        size = max(ratio**2, 1e-4 * float(sd.mean()) ** 2)
+        for row, loading, place in zip(rows, loadings, index, strict=True):
             self.loadings[(factor, row.rhs)] = float(loading)
-        self.sizes[factor] = max(ratio**2, 1e-4 * float(sd.mean()) ** 2)
-        weight = np.zeros(len(self.place))
-        weight[index] = np.sign(raw * np.sign(ratio)) / sd
-        self.composite[factor] = weight
+            share = loading**2 * size / self.cov[place, place]
+            before = self.unexplained.get(row.rhs, 1.0)
+            self.unexplained[row.rhs] = float(np.clip(before - share, _LEAST, _MOST))
+        weight = np.sign(raw * np.sign(ratio)) / sd
+        across = weight @ self.cov[index] / float(weight @ loadings)
+        for other in measured:
+            if {row.rhs for row in self.indicators[other]} & {row.rhs for row in rows}:
+                across[self.place[other]] = 0.0
+        across[index] = loadings * size
+        across[at] = size
+        self.cov[at], self.cov[:, at] = across, across
 
-    def _latent_correlation(self, first: str, second: str) -> float:
-        one, two = self.composite.get(first), self.composite.get(second)
-        if one is None or two is None:
-            return 0.0
-        cross = float(one @ self.covariance @ two)
-        total = np.sqrt(float(one @ self.covariance @ one) * float(two @ self.covariance @ two))
-        shared = bool(((one != 0) & (two != 0)).any())
-        return 0.0 if shared or total == 0 else float(np.clip(cross / total, -0.8, 0.8))
+    def _keep_distinct(self) -> None:
+        """Shrink covariances among latents until their correlations are well conditioned."""
+        among = self.cov[self.n_observed :, self.n_observed :]
+        if len(among) < 2:
+            return
+        sd = np.sqrt(np.diag(among))
+        smallest = float(np.linalg.eigvalsh(among / np.outer(sd, sd))[0])
+        if smallest < _DISTINCT:
+            diagonal = np.diag(among).copy()
+            among *= (1.0 - _DISTINCT) / (1.0 - smallest)
+            np.fill_diagonal(among, diagonal)
+
+    def _regress(self, outcome: str) -> None:
+        """Least squares of an outcome on its causes."""
+        causes = [self.place[row.rhs] for row in self.causes[outcome]]
+        at = self.place[outcome]
+        inner = self.cov[np.ix_(causes, causes)]
+        ridge = np.diag(1e-6 * np.diag(inner) + 1e-12)
+        slopes = np.linalg.solve(inner + ridge, self.cov[causes, at])
+        explained = float(slopes @ self.cov[causes, at]) / self._variance(outcome)
+        keep = 1.0 if explained <= _MOST else np.sqrt(_MOST / explained)
+        for row, slope in zip(self.causes[outcome], slopes, strict=True):
+            self.slopes[(outcome, row.rhs)] = float(slope * keep)
+        left = 1.0 - min(max(explained, 0.0), _MOST)
+        self.unexplained[outcome] = self.unexplained.get(outcome, 1.0) * left
 
     def value(self, row: Row) -> float:
         """Start value of one free row."""
         if row.ustart is not None:
             return row.ustart
+        to, of = self.stretch.get(row.rhs, 1.0), self.stretch.get(row.lhs, 1.0)
         match row.op:
-            case "=~" if (row.lhs, row.rhs) in self.loadings:
-                return self.loadings[(row.lhs, row.rhs)]
             case "=~":
-                return self._second_order_loading(row)
+                return self.loadings[(row.lhs, row.rhs)] * to / of
             case "~":
-                return 0.0
+                return self.slopes[(row.lhs, row.rhs)] * of / to
             case "~~" if row.lhs == row.rhs:
-                return self._variance(row.lhs)
+                return self._variance(row.lhs) * self.unexplained.get(row.lhs, 1.0) * of**2
             case "~~":
-                return self._covariance(row.lhs, row.rhs)
+                inside = {row.lhs, row.rhs}.isdisjoint(self.unexplained)
+                covariance = float(self.cov[self.place[row.lhs], self.place[row.rhs]])
+                return covariance if inside else 0.0
             case "~1":
-                known = self.means is not None and row.lhs in self.place
-                return float(self.means[self.place[row.lhs]]) if known else 0.0  # type: ignore[index]
-        return 0.0
-
-    def _second_order_loading(self, row: Row) -> float:
-        variance = self._fixed_variance(row.lhs) or 1.0
-        lower = self._fixed_variance(row.rhs) or self.sizes.get(row.rhs, 1.0)
-        return float(np.sqrt(0.5 * lower / variance)) if variance == 1.0 else 1.0
-
-    def _variance(self, name: str) -> float:
-        if name in self.place:
-            own = float(self.covariance[self.place[name], self.place[name]])
-            factors = [f for f, rows in self.items.items() if any(r.rhs == name for r in rows)]
-            if not factors:
-                is_outcome = any(r.op == "~" and r.lhs == name for r in self.rows)
-                return 0.5 * own if is_outcome else own
-            explained = sum(self.loadings[(f, name)] ** 2 * self.sizes[f] for f in factors)
-            return own * float(np.clip(1.0 - explained / own, _LEAST, _MOST))
-        lower_order = any(r.op == "=~" and r.rhs == name for r in self.rows)
-        endogenous = any(r.op == "~" and r.lhs == name for r in self.rows)
-        if not self.items.get(name):
-            first = next((r.rhs for r in self.rows if r.op == "=~" and r.lhs == name), "")
-            return 0.5 * self.sizes.get(first, 1.0)
-        return self.sizes[name] * (0.5 if lower_order or endogenous else 1.0)
-
-    def _covariance(self, first: str, second: str) -> float:
-        latent = set(self.latents)
-        if first in latent and second in latent:
-            r = self._latent_correlation(first, second)
-            sizes = [self._fixed_variance(n) or self.sizes.get(n, 1.0) for n in (first, second)]
-            return r * float(np.sqrt(sizes[0] * sizes[1]))
-        exogenous = not any(
-            (r.op == "~" and r.lhs in (first, second))
-            or (r.op == "=~" and r.rhs in (first, second))
-            for r in self.rows
-        )
-        if first in self.place and second in self.place and exogenous:
-            return float(self.covariance[self.place[first], self.place[second]])
+                place = self.place[row.lhs]
+                known = self.means is not None and place < self.n_observed
+                return float(self.means[place]) if known else 0.0  # type: ignore[index]
         return 0.0
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sqvalid.errors import InputError, SurveyError
-from sqvalid.moments.blocks import Array, Block, Moments, frozen_array
+from sqvalid.moments.blocks import Array, Block, Moments
 
 # Cases are summed in pieces of this many rows: centred products of a long file stay in cache.
 _CHUNK_ROWS = 8192
@@ -28,45 +28,91 @@ def mean_and_covariance(cases: Array) -> tuple[Array, Array]:
     -------
     means : ndarray, shape (p,)
     covariance : ndarray, shape (p, p)
-        Two-pass: products are formed after the mean is taken off.
+        Products are formed after a mean is taken off: the mean, or in a long file the mean
+        of about a thousand rows spread over it, and what that is beside the mean is put right
+        at the end. So a long file is read once.
     """
-    n = cases.shape[0]
-    means = cases.mean(axis=0)
+    n, p = cases.shape
     if n <= _CHUNK_ROWS:
+        means = cases.mean(axis=0)
         centred = cases - means
-        covariance = centred.T @ centred
+        return means, centred.T @ centred / n
+    near = cases[:: n // 1024].mean(axis=0)
+    products, sums = np.zeros((p, p)), np.zeros(p)
+    for start in range(0, n, _CHUNK_ROWS):
+        centred = cases[start : start + _CHUNK_ROWS] - near
+        products += centred.T @ centred
+        sums += centred.sum(axis=0)
+    drift = sums / n
+    return near + drift, products / n - np.outer(drift, drift)
+
+
+def _places(frame: pd.DataFrame, variables: Sequence[str]) -> list[int]:
+    """Positions of the columns, refusing names that are absent or stand there twice."""
+    place = {name: j for j, name in enumerate(frame.columns)}
+    missing = [name for name in variables if name not in place]
+    if missing:
+        raise SurveyError(
+            f"The data have no column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(repr(name) for name in missing)}.",
+            remedy="Check the spelling in the model, or map the columns of the file.",
+        )
+    if len(place) < frame.shape[1]:
+        names = list(frame.columns)
+        for name in variables:
+            if (copies := names.count(name)) > 1:
+                raise SurveyError(
+                    f"The data have {copies} columns named {name!r}.",
+                    remedy="Rename or drop all but one of them.",
+                )
+    return [place[name] for name in variables]
+
+
+def _numeric_columns(frame: pd.DataFrame, places: Sequence[int]) -> Array:
+    """Copy the columns as floats, refusing text with the cells that hold it."""
+    if len(set(frame.dtypes.to_numpy())) > 1:
+        frame, places = frame.iloc[:, list(places)], range(len(places))
+        values = frame.to_numpy() if len(set(frame.dtypes.to_numpy())) == 1 else None
     else:
-        covariance = np.zeros((cases.shape[1], cases.shape[1]))
-        drift = np.zeros(cases.shape[1])
-        for start in range(0, n, _CHUNK_ROWS):
-            centred = cases[start : start + _CHUNK_ROWS] - means
-            covariance += centred.T @ centred
-            drift += centred.sum(axis=0)
-        covariance -= np.outer(drift, drift) / n
-    return means, covariance / n
-
-
-def _numeric_columns(frame: pd.DataFrame, variables: Sequence[str]) -> Array:
-    """Return the columns as floats, refusing text with the cells that hold it."""
-    columns = []
-    for name in variables:
-        if (copies := int((frame.columns == name).sum())) > 1:
-            raise SurveyError(
-                f"The data have {copies} columns named {name!r}.",
-                remedy="Rename or drop all but one of them.",
-            )
-        column = frame[name]
+        values = frame.to_numpy()
+    # Column after column, as frames lie in memory: a long file is then copied at full speed.
+    out = np.empty((len(frame), len(places)), order="F")
+    if values is not None and values.dtype.kind in "fiu":
+        for j, place in enumerate(places):
+            out[:, j] = values[:, place]
+        return out
+    for j, place in enumerate(places):
+        column = frame.iloc[:, place]
         try:
-            columns.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
+            out[:, j] = column.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
             numbers = pd.to_numeric(column, errors="coerce")
             bad = column[numbers.isna() & column.notna()]
             shown = ", ".join(f"{value!r} in row {row}" for row, value in bad.head(3).items())
             raise SurveyError(
-                f"Item {name!r} has {len(bad)} answers that are not numbers ({shown}).",
+                f"Item {column.name!r} has {len(bad)} answers that are not numbers ({shown}).",
                 remedy="Map the text to numbers, or declare it as a missing code.",
             ) from None
-    return np.column_stack(columns) if columns else np.empty((len(frame), 0))
+    return out
+
+
+def _complete_rows(
+    frame: pd.DataFrame, variables: Sequence[str], cases: Array
+) -> NDArray[np.bool_]:
+    """Which rows have every answer, shape (n,), refusing infinite and empty columns."""
+    finite = np.isfinite(cases)
+    if finite.all():
+        return np.ones(len(cases), dtype=bool)
+    if np.isinf(cases).any():
+        row, column = np.argwhere(np.isinf(cases))[0]
+        raise SurveyError(f"Item {variables[column]!r} is infinite in row {frame.index[row]}.")
+    empty = [name for j, name in enumerate(variables) if not finite[:, j].any()]
+    if empty:
+        raise SurveyError(
+            f"Nobody answered {', '.join(repr(name) for name in empty)}.",
+            remedy="Leave the item out of the model, or check the column map.",
+        )
+    return np.asarray(finite.all(axis=1))
 
 
 def moments_from_frame(
@@ -88,26 +134,9 @@ def moments_from_frame(
     SurveyError
         Missing, text, constant or all-missing columns, no complete rows, groups too small.
     """
-    wanted = [*variables, *([group] if group is not None else [])]
-    missing = [name for name in wanted if name not in frame.columns]
-    if missing:
-        raise SurveyError(
-            f"The data have no column{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(repr(name) for name in missing)}.",
-            remedy="Check the spelling in the model, or map the columns of the file.",
-        )
-    cases = _numeric_columns(frame, variables)
-    if np.isinf(cases).any():
-        row, column = np.argwhere(np.isinf(cases))[0]
-        raise SurveyError(f"Item {variables[column]!r} is infinite in row {frame.index[row]}.")
-    observed = ~np.isnan(cases)
-    empty = [name for j, name in enumerate(variables) if not observed[:, j].any()]
-    if empty:
-        raise SurveyError(
-            f"Nobody answered {', '.join(repr(name) for name in empty)}.",
-            remedy="Leave the item out of the model, or check the column map.",
-        )
-    complete = observed.all(axis=1)
+    places = _places(frame, [*variables, *([group] if group is not None else [])])
+    cases = _numeric_columns(frame, places[: len(variables)])
+    complete = _complete_rows(frame, variables, cases)
     labels: list[str]
     if group is None:
         labels, codes = [""], np.zeros(len(frame), dtype=np.intp)
@@ -124,7 +153,8 @@ def moments_from_frame(
     for code, label in enumerate(labels):
         where = np.flatnonzero(complete & (codes == code))
         chosen = cases if where.size == len(frame) else cases[where]
-        blocks.append(_block(label, tuple(variables), frozen_array(chosen)))
+        chosen.flags.writeable = False
+        blocks.append(_block(label, tuple(variables), chosen))
         rows.append(where)
     return Moments(
         blocks=tuple(blocks),
@@ -150,11 +180,8 @@ def _block(label: str, variables: tuple[str, ...], cases: Array) -> Block:
             remedy="Drop or merge the group." if label else None,
         )
     means, covariance = mean_and_covariance(cases)
-    constant = [
-        name
-        for j, name in enumerate(variables)
-        if covariance[j, j] <= 1e-14 * max(means[j] ** 2, 1e-300) and np.ptp(cases[:, j]) == 0.0
-    ]
+    flat = np.diag(covariance) <= 1e-14 * np.maximum(means**2, 1e-300)
+    constant = [variables[j] for j in np.flatnonzero(flat) if np.ptp(cases[:, j]) == 0.0]
     if constant:
         raise SurveyError(
             f"Every respondent{of_group} gave the same answer to "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -141,6 +142,8 @@ def figure_svg(figure: Figure, *, title: str = "") -> str:
         )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
+    # What is left of the metadata names addresses that a page on its own has no use for.
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # matplotlib numbers its groups per figure (figure_1, axes_1): make them unique on the page.
     mark = "f" + hashlib.sha256(f"{title}{text}".encode()).hexdigest()[:8]
     text = text.replace(' id="', f' id="{mark}-').replace('"#', f'"#{mark}-')

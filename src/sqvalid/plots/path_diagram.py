@@ -36,6 +36,7 @@ FACTOR_WIDTH, FACTOR_HEIGHT, FACTOR_STEP = 1.25, 0.62, 0.95
 REACH = 1.55  # from a factor to its items
 FACTOR_REACH = 2.1  # from a higher-order factor to those below it
 COLUMN_GAP = 1.35  # between columns of the structure
+JUMP = 0.28  # bend of a path that leaves out a column
 
 
 @dataclass(frozen=True)
@@ -260,8 +261,8 @@ def path_diagram(
     ys = [y for _, y in layout.positions.values()]
     room = max((_bulge(edge, layout) for edge in edges), default=0.0)
     left, right = min(xs) - 0.9, max(max(xs) + 0.75, FACTOR_WIDTH / 2 + room + 0.3)
-    jumps = any(_span(edge, layout) > 1 for edge in edges)
-    bottom, top = min(ys) - 0.5, max(ys) + (1.2 if jumps else 0.6)
+    bottom = min(ys) - 0.5
+    top = max([max(ys) + 0.5, *(_crest(edge, layout) for edge in edges)])
     texts = [title, *layout.positions, *(names or {}).values()]
     with canvas(right - left, top - bottom, texts) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -396,7 +397,7 @@ def _route(
         return (-bend if downward else bend), 0.5, len(layout.columns) == 1
     if _span(edge, layout) > 1:
         # Jump over what stands between.
-        return -0.28, 0.5, True
+        return -JUMP, 0.5, True
     return 0.0, 0.42, True
 
 
@@ -412,6 +413,14 @@ def _bulge(edge: _Edge, layout: Layout) -> float:
     distance = math.dist(start, end)
     # A quadratic curve reaches half way to its control point.
     return _correlation_bend(distance) * distance / 2
+
+
+def _crest(edge: _Edge, layout: Layout) -> float:
+    """Return how high the arc of a path over several columns rises, in inches."""
+    if _span(edge, layout) < 2:
+        return -math.inf
+    start, end = layout.positions[edge.start], layout.positions[edge.end]
+    return (start[1] + end[1]) / 2 + JUMP * abs(end[0] - start[0]) / 2 + 0.3
 
 
 def _span(edge: _Edge, layout: Layout) -> int:

@@ -1,0 +1,290 @@
+"""A model meets data: the structure of a model, and the problem an optimiser is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from sqvalid.errors import IdentificationError, InputError, UnsupportedError
+from sqvalid.latent.constraints import ConstraintSet, compile_constraints, tangent_basis
+from sqvalid.latent.discrepancy import Estimator, MaximumLikelihood, Objective, Target
+from sqvalid.latent.implied import (
+    Array,
+    Place,
+    Slots,
+    empty_matrices,
+    find_layout,
+    make_slots,
+    put,
+)
+from sqvalid.latent.least_squares import (
+    GeneralisedLeastSquares,
+    UnweightedLeastSquares,
+    WeightedLeastSquares,
+)
+from sqvalid.latent.options import FitOptions
+from sqvalid.latent.parameter_table import ParameterTable, Row, TableOptions, build_table
+from sqvalid.latent.reference_models import log_det
+from sqvalid.latent.robust import casewise_moments
+from sqvalid.latent.start import principal_axis_start
+from sqvalid.moments import Block, Moments
+
+DISCREPANCIES: Mapping[str, Estimator] = {
+    "ML": MaximumLikelihood(),
+    "GLS": GeneralisedLeastSquares(),
+    "ULS": UnweightedLeastSquares(),
+    "WLS": WeightedLeastSquares(),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What of a model does not depend on the data: table and places of parameters.
+
+    Parameters
+    ----------
+    table : ParameterTable
+    slots : tuple of Slots
+        One per group; what is fixed at sample moments is zero in `base`.
+    exogenous : tuple of tuple of (Row, Place)
+        Rows of each group that are fixed at sample moments.
+    """
+
+    table: ParameterTable
+    slots: tuple[Slots, ...]
+    exogenous: tuple[tuple[tuple[Row, Place], ...], ...]
+
+
+@lru_cache(maxsize=128)
+def make_structure(model: str, options: TableOptions, group_labels: tuple[str, ...]) -> Structure:
+    """Table of a model text and the places of its parameters in the matrices."""
+    return structure_of(build_table(model, options, group_labels))
+
+
+def structure_of(table: ParameterTable) -> Structure:
+    """Places of a table's parameters in the matrices."""
+    slots, exogenous = [], []
+    for g in range(1, table.n_groups + 1):
+        layout = find_layout(table, g)
+        base = empty_matrices(layout)
+        places: list[Place] = []
+        targets: list[int] = []
+        sampled = []
+        for row in table.rows:
+            if row.group != g:
+                continue
+            place = layout.locate(row)
+            if row.free:
+                places.append(place)
+                targets.append(row.free - 1)
+            elif row.exo:
+                sampled.append((row, place))
+            else:
+                put(base, place, row.ustart if row.ustart is not None else 0.0)
+        slots.append(make_slots(layout, base, places, targets, table.options.meanstructure))
+        exogenous.append(tuple(sampled))
+    return Structure(table, tuple(slots), tuple(exogenous))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A model meets data: everything the optimiser and the inference need."""
+
+    structure: Structure
+    blocks: tuple[Block, ...]
+    objective: Objective
+    constraints: ConstraintSet
+    fixed_values: dict[str, float]
+    multiplier: float
+    df: int
+
+    @property
+    def table(self) -> ParameterTable:
+        """The parameter table."""
+        return self.structure.table
+
+    @property
+    def slots(self) -> tuple[Slots, ...]:
+        """Slots of every group."""
+        return self.objective.slots
+
+    def half_f(self, chisq: float) -> float:
+        """The discrepancy's minimum as lavaan prints it.
+
+        Chi-square over twice its multiplier; least squares count all respondents there.
+        """
+        if isinstance(self.objective.estimator, MaximumLikelihood):
+            return chisq / (2.0 * self.multiplier)
+        return chisq / (2.0 * sum(block.n_obs for block in self.blocks))
+
+    def fixed_index(self, g: int) -> list[int]:
+        """Positions of the fixed covariates among the observed variables of a group."""
+        covariates = set(self.table.covariates[g])
+        return [j for j, name in enumerate(self.table.observed[g]) if name in covariates]
+
+    def exogenous_index(self, g: int) -> list[int]:
+        """Positions of exogenous covariates, fixed or not."""
+        exogenous = set(self.table.exogenous[g])
+        return [j for j, name in enumerate(self.table.observed[g]) if name in exogenous]
+
+
+def _check_positive_definite(block: Block) -> None:
+    values, vectors = np.linalg.eigh(_correlation(block.covariance))
+    if values[0] > 1e-10:
+        return
+    of_group = f" in group {block.group!r}" if block.group else ""
+    involved = [
+        block.variables[j] for j in np.argsort(-np.abs(vectors[:, 0])) if abs(vectors[j, 0]) > 0.05
+    ]
+    if block.n_obs <= block.n_variables and block.cases is not None:
+        raise InputError(
+            f"There are {block.n_obs} complete respondents{of_group} for "
+            f"{block.n_variables} items: their covariance matrix is singular.",
+            remedy="A model needs more respondents than items: collect more, or use fewer items.",
+        )
+    what = "is singular" if values[0] > -1e-10 else "is not positive definite"
+    raise InputError(
+        f"The covariance matrix{of_group} {what} (smallest eigenvalue of the correlations "
+        f"{values[0]:.3g}); involved: {', '.join(involved[:6])}.",
+        remedy="Look for items that are copies, sums or recodings of each other, and leave one out."
+        if values[0] > -1e-10
+        else "Check the matrix for typing errors, or for having been put together pairwise.",
+    )
+
+
+def _correlation(covariance: Array) -> Array:
+    diagonal = np.diag(covariance)
+    if (diagonal <= 0).any():
+        raise InputError("A variance in the covariance matrix is zero or negative.")
+    sd = np.sqrt(diagonal)
+    return np.asarray(covariance / np.outer(sd, sd))
+
+
+def make_problem(structure: Structure, moments: Moments, options: FitOptions) -> Problem:
+    """Bring a model and data together.
+
+    Raises
+    ------
+    InputError
+        A covariance matrix that is singular or not positive definite.
+    IdentificationError
+        More free parameters than sample moments.
+    """
+    table = structure.table
+    blocks = tuple(
+        block.select(names) for block, names in zip(moments.blocks, table.observed, strict=True)
+    )
+    # Least squares take the sample covariance with divisor N - 1, and multiply by it.
+    unbiased = options.likelihood == "wishart" or options.discrepancy != "ML"
+    counts = [block.n_obs - (1 if unbiased else 0) for block in blocks]
+    total = float(sum(counts))
+    slots, targets = [], []
+    fixed_values: dict[str, float] = {}
+    n_moments = 0
+    for g, block in enumerate(blocks):
+        _check_positive_definite(block)
+        covariance = block.covariance
+        if unbiased:
+            covariance = covariance * (block.n_obs / (block.n_obs - 1))
+        means = block.means if options.meanstructure else None
+        if options.meanstructure and means is None:
+            raise InputError(
+                "The model has means but the data are a covariance matrix without means.",
+                remedy="Give mean=, or set meanstructure=False.",
+            )
+        place_of = {name: j for j, name in enumerate(block.variables)}
+        own = structure.slots[g]
+        if structure.exogenous[g]:
+            base = {name: matrix.copy() for name, matrix in own.base.items()}
+            for row, place in structure.exogenous[g]:
+                if row.op == "~1":
+                    value = float(means[place_of[row.lhs]]) if means is not None else 0.0
+                else:
+                    value = float(covariance[place_of[row.lhs], place_of[row.rhs]])
+                fixed_values[row.plabel] = value
+                put(base, place, value)
+            own = replace(own, base=base)
+        slots.append(own)
+        targets.append(_target(block, covariance, means, counts[g] / total, options.discrepancy))
+        p, x = block.n_variables, len(table.covariates[g])
+        n_moments += p * (p + 1) // 2 - x * (x + 1) // 2
+        if options.meanstructure:
+            n_moments += p - x
+    q = table.n_free
+    lower, upper = np.full(q, -np.inf), np.full(q, np.inf)
+    if options.bounds == "pos.var":
+        for row in table.rows:
+            if row.free and row.op == "~~" and row.lhs == row.rhs:
+                lower[row.free - 1] = 0.0
+    constraints = compile_constraints(table, fixed_values, lower, upper)
+    objective = Objective(DISCREPANCIES[options.discrepancy], tuple(slots), tuple(targets), q)
+    return Problem(
+        structure=structure,
+        blocks=blocks,
+        objective=objective,
+        constraints=constraints,
+        fixed_values=fixed_values,
+        multiplier=total,
+        df=n_moments - q + equality_rank(constraints, table, blocks),
+    )
+
+
+def _target(
+    block: Block, covariance: Array, means: Array | None, weight: float, discrepancy: str
+) -> Target:
+    """Sample statistics of a group with the weights that its estimator needs."""
+    inverse: Array | None = None
+    weights: Array | None = None
+    if discrepancy == "GLS":
+        inverse = np.asarray(np.linalg.solve(covariance, np.eye(len(covariance))), np.float64)
+    elif discrepancy == "WLS":
+        weights = _adf_weights(block, with_means=means is not None)
+    return Target(covariance, means, log_det(covariance), weight, inverse, weights)
+
+
+def _adf_weights(block: Block, *, with_means: bool) -> Array:
+    """Inverse of Gamma from fourth moments."""
+    if block.cases is None:
+        raise UnsupportedError(
+            "estimator='WLS' needs the answers; a matrix is not enough.",
+            remedy="Give the data, or use estimator='GLS' or 'ML'.",
+        )
+    moments = casewise_moments(block.cases - block.cases.mean(axis=0), with_means=with_means)
+    n, size = moments.shape
+    if n <= size:
+        of_group = f" in group {block.group!r}" if block.group else ""
+        raise InputError(
+            f"estimator='WLS' needs more respondents than moments: {n}{of_group} for {size}.",
+            remedy="Use 'MLR', 'MLM' or 'ULSMV'.",
+        )
+    gamma = moments.T @ moments / n
+    return np.asarray(np.linalg.solve(gamma, np.eye(size)))
+
+
+def equality_rank(
+    constraints: ConstraintSet, table: ParameterTable, blocks: tuple[Block, ...]
+) -> int:
+    """Number of independent equality constraints."""
+    linear_rank = table.n_free - len(constraints.basis.T)
+    if not constraints.equalities.n_functions:
+        return linear_rank
+    # The rank of non-linear equalities is taken at the start values, where it is generic.
+    start = principal_axis_start(table, blocks)
+    jacobian = constraints.equality_jacobian(start)
+    return table.n_free - len(tangent_basis(jacobian).T)
+
+
+def check_df(problem: Problem) -> None:
+    """Raise when the model has more free parameters than the data have moments."""
+    if problem.df < 0:
+        n_free = problem.table.n_free
+        raise IdentificationError(
+            f"The model has {-problem.df} more free parameter{'s' if problem.df < -1 else ''} "
+            f"than the data have moments ({problem.df} degrees of freedom): it cannot be "
+            "identified.",
+            parameters=tuple(row.name for row in problem.table.free_rows()),
+            remedy=f"Fix or constrain some of the {n_free} parameters, or add items.",
+        )

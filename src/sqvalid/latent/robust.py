@@ -1,0 +1,302 @@
+r"""Corrections for answers that are not normal: sandwich covariances and scaled statistics.
+
+Everything comes from the casewise moments :math:`x_n = (z_n, vech(z_n z_n' - S))` about the
+sample means, whose covariance is Gamma. With the weights V of the estimator, the Jacobian
+:math:`\Delta`, :math:`B = (\Delta'V\Delta)^{-1}` and
+:math:`U = V - V\Delta B\Delta'V`, what is needed is
+
+.. math:: \Delta' V \Gamma V \Delta, \qquad tr(U\Gamma), \qquad tr((U\Gamma)^2).
+
+Gamma is never formed when the weights are normal-theory ones: scores are gathers, and inner
+products of cases are functions of Mahalanobis products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sqvalid.latent.implied import Array, Slots, State, mean_weight
+from sqvalid.latent.least_squares import stacked_jacobian
+
+WeightKind = Literal["normal", "identity", "dense"]
+# Above this many respondents the p* x p* form is smaller than the N x N one.
+_GRAM_ROWS = 1500
+
+
+def casewise_moments(deviations: Array, *, with_means: bool) -> Array:
+    """Deviations and their products, centred; shape (n, p*).
+
+    Parameters
+    ----------
+    deviations : ndarray, shape (n, p)
+        Answers less their means.
+    """
+    columns, rows = np.triu_indices(deviations.shape[1])
+    products = deviations[:, rows] * deviations[:, columns]
+    products -= products.mean(axis=0)
+    return np.hstack([deviations, products]) if with_means else products
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """Weights V of one group's moments.
+
+    Parameters
+    ----------
+    kind : {"normal", "identity", "dense"}
+    matrix : ndarray, optional
+        Inverse covariance (p, p) of normal-theory weights, V itself (p*, p*) of dense ones.
+    """
+
+    kind: WeightKind
+    matrix: Array | None = None
+
+    def dense(self, p: int, *, with_means: bool) -> Array:
+        """V as a matrix, shape (p*, p*)."""
+        size = p * (p + 1) // 2
+        if self.kind == "dense":
+            assert self.matrix is not None
+            return self.matrix
+        if self.kind == "identity":
+            return np.eye(size + (p if with_means else 0))
+        assert self.matrix is not None
+        columns, rows = np.triu_indices(p)
+        inverse = self.matrix
+        # Half of the elements of inverse (x) inverse, the two copies of a covariance summed.
+        block = (
+            inverse[np.ix_(rows, rows)] * inverse[np.ix_(columns, columns)]
+            + inverse[np.ix_(rows, columns)] * inverse[np.ix_(columns, rows)]
+        )
+        twice = np.where(rows == columns, 0.5, 1.0)
+        block *= 0.5 * 2.0 * np.outer(twice, twice)
+        if not with_means:
+            return block
+        out = np.zeros((size + p, size + p))
+        out[:p, :p] = inverse
+        out[p:, p:] = block
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSpread:
+    r"""How one group's sample moments vary, seen through the weights.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n, q)
+        :math:`\Delta' V x_n` in the order of all free parameters.
+    moments : ndarray, shape (n, p*), optional
+        The casewise moments, where the weights are not normal-theory ones.
+    deviations : ndarray, shape (n, p)
+    weight : Weight
+    share : float
+        Share of the group among all respondents.
+    with_means : bool
+    """
+
+    scores: Array
+    moments: Array | None
+    deviations: Array
+    weight: Weight
+    share: float
+    with_means: bool
+
+    @property
+    def n_obs(self) -> int:
+        """Respondents."""
+        return len(self.scores)
+
+    def meat(self) -> Array:
+        r"""Covariance of the scores, :math:`\Delta' V \Gamma V \Delta`, shape (q, q)."""
+        return np.asarray(self.scores.T @ self.scores / self.n_obs, dtype=np.float64)
+
+    def trace(self) -> float:
+        """tr(V Gamma)."""
+        if self.weight.kind == "normal":
+            inverse = self.weight.matrix
+            assert inverse is not None
+            weighted = self.deviations @ inverse
+            distance = np.einsum("ij,ij->i", weighted, self.deviations)
+            spread = weighted.T @ self.deviations / self.n_obs
+            out = 0.5 * (float(distance @ distance) / self.n_obs - float(np.sum(spread * spread.T)))
+            return out + (float(distance.mean()) if self.with_means else 0.0)
+        assert self.moments is not None
+        if self.weight.kind == "identity":
+            return float(np.sum(self.moments**2)) / self.n_obs
+        assert self.weight.matrix is not None
+        return float(np.sum((self.moments @ self.weight.matrix) * self.moments)) / self.n_obs
+
+    def _gram(self) -> Array:
+        """Inner products x_n' V x_m of the cases, shape (n, n)."""
+        if self.weight.kind == "normal":
+            inverse = self.weight.matrix
+            assert inverse is not None
+            product = self.deviations @ inverse @ self.deviations.T
+            squared = product**2
+            centre = squared.mean(axis=0)
+            out = 0.5 * (squared - centre[:, None] - centre[None, :] + centre.mean())
+            return out + product if self.with_means else out
+        assert self.moments is not None
+        if self.weight.kind == "identity":
+            return np.asarray(self.moments @ self.moments.T)
+        assert self.weight.matrix is not None
+        return np.asarray(self.moments @ self.weight.matrix @ self.moments.T)
+
+    def second_order(self, inverse: Array) -> tuple[float, float]:
+        """tr((V Gamma)^2) and tr(B Delta'V Gamma V Gamma V Delta)."""
+        n = self.n_obs
+        if n <= _GRAM_ROWS:
+            gram = self._gram()
+            through = self.scores @ inverse @ self.scores.T
+            return float(np.sum(gram**2)) / n**2, float(np.sum(gram * through)) / n**2
+        moments = (
+            casewise_moments(self.deviations, with_means=self.with_means)
+            if self.moments is None
+            else self.moments
+        )
+        dense = self.weight.dense(self.deviations.shape[1], with_means=self.with_means)
+        v_gamma = dense @ (moments.T @ moments) / n
+        gamma_scores = moments.T @ self.scores / n
+        inner = gamma_scores.T @ dense @ gamma_scores
+        return float(np.sum(v_gamma * v_gamma.T)), float(np.sum(inverse * inner))
+
+
+def group_spread(
+    slots: Slots,
+    state: State,
+    weight: Weight,
+    deviations: Array,
+    *,
+    n_free: int,
+    share: float,
+    fixed: Sequence[int] = (),
+) -> GroupSpread:
+    """Scores of one group's casewise moments under the weights of an estimator.
+
+    Moments of `fixed` covariates are given: what other moments share with them is taken off.
+    """
+    with_means = slots.has_means
+    moments = None
+    if weight.kind == "normal" and not fixed:
+        assert weight.matrix is not None
+        z = deviations @ (weight.matrix @ state.c)
+        z_a = z[:, slots.a]
+        local = slots.s * z_a * z[:, slots.b]
+        local -= local.mean(axis=0)
+        if with_means:
+            local += mean_weight(slots, state) * z_a
+    else:
+        moments = casewise_moments(deviations, with_means=with_means)
+        if fixed:
+            moments = _given(moments, deviations.shape[1], fixed, with_means=with_means)
+        dense = weight.dense(deviations.shape[1], with_means=with_means)
+        weight = Weight("dense", dense)
+        local = moments @ (dense @ stacked_jacobian(slots, state, with_means=with_means))
+    scores = np.zeros((len(deviations), n_free))
+    scores[:, slots.target] = local
+    return GroupSpread(scores, moments, deviations, weight, share, with_means)
+
+
+def _given(moments: Array, p: int, fixed: Sequence[int], *, with_means: bool) -> Array:
+    """Casewise moments less what the moments of fixed covariates explain of them."""
+    columns, rows = np.triu_indices(p)
+    is_fixed = np.isin(rows, fixed) & np.isin(columns, fixed)
+    if with_means:
+        is_fixed = np.concatenate([np.isin(np.arange(p), fixed), is_fixed])
+    given = moments[:, is_fixed]
+    weights = np.linalg.lstsq(given, moments, rcond=None)[0]
+    out: Array = moments - given @ weights
+    out[:, is_fixed] = 0.0
+    return out
+
+
+def meat_matrix(groups: Sequence[GroupSpread]) -> Array:
+    """Covariance of the scores of all groups per observation, shape (q, q)."""
+    return np.asarray(sum(group.share * group.meat() for group in groups))
+
+
+@dataclass(frozen=True)
+class Traces:
+    """tr(U Gamma) and tr((U Gamma)^2); the latter NaN when it was not asked for."""
+
+    first: float
+    second: float
+
+
+def u_gamma_traces(
+    groups: Sequence[GroupSpread], inverse: Array, meat: Array, *, second: bool
+) -> Traces:
+    r"""Traces that scale a test statistic.
+
+    .. math:: tr(U\Gamma) = \sum_g tr(V_g\Gamma_g) - tr(B\Omega), \qquad
+       tr((U\Gamma)^2) = \sum_g [tr((V_g\Gamma_g)^2)
+       - 2 w_g tr(B \Delta_g'V\Gamma V\Gamma V\Delta_g)] + tr((B\Omega)^2)
+
+    Parameters
+    ----------
+    groups : sequence of GroupSpread
+    inverse : ndarray, shape (q, q)
+        B over the directions that constraints leave.
+    meat : ndarray, shape (q, q)
+        Omega, the covariance of the scores.
+    """
+    product = inverse @ meat
+    first = sum(group.trace() for group in groups) - float(np.trace(product))
+    if not second:
+        return Traces(first, float("nan"))
+    total = float(np.sum(product * product.T))
+    for group in groups:
+        own, through = group.second_order(inverse)
+        total += own - 2.0 * group.share * through
+    return Traces(first, total)
+
+
+@dataclass(frozen=True)
+class ScaledStatistic:
+    """A corrected test statistic.
+
+    Parameters
+    ----------
+    stat, df : float
+        Statistic and reference degrees of freedom (a fraction when they are adjusted).
+    scaling_factor : float
+        What the statistic was divided by.
+    shift : float
+        What was added then; 0 without a shift.
+    mean_scaling_factor : float
+        tr(U Gamma) / df of the model.
+    """
+
+    stat: float
+    df: float
+    scaling_factor: float
+    shift: float
+    mean_scaling_factor: float
+
+
+def satorra_bentler(stat: float, df: int, traces: Traces) -> ScaledStatistic:
+    """Mean-adjusted statistic (Satorra & Bentler, 1994, eq. 16.20)."""
+    factor = traces.first / df if df > 0 else float("nan")
+    return ScaledStatistic(stat / factor if df > 0 else stat, df, factor, 0.0, factor)
+
+
+def mean_variance_adjusted(stat: float, df: int, traces: Traces) -> ScaledStatistic:
+    """Statistic whose degrees of freedom are estimated (Satterthwaite; Satorra & Bentler, 1994)."""
+    if df <= 0:
+        return ScaledStatistic(stat, df, float("nan"), 0.0, float("nan"))
+    new_df = traces.first**2 / traces.second
+    factor = traces.first / new_df
+    return ScaledStatistic(stat / factor, new_df, factor, 0.0, traces.first / df)
+
+
+def scaled_shifted(stat: float, df: int, traces: Traces) -> ScaledStatistic:
+    """Scaled and shifted statistic (Asparouhov & Muthen, 2010)."""
+    if df <= 0:
+        return ScaledStatistic(stat, df, float("nan"), 0.0, float("nan"))
+    a = float(np.sqrt(df / traces.second))
+    shift = df - a * traces.first
+    return ScaledStatistic(a * stat + shift, df, 1.0 / a, shift, traces.first / df)

@@ -1,0 +1,162 @@
+"""Figures: nothing overlaps or is forgotten, and the same figure is the same text."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sqvalid as sq
+from sqvalid.plots import correlation_map, figure_svg, loading_map, path_diagram, residual_map
+from sqvalid.plots.path_diagram import (
+    FACTOR_HEIGHT,
+    FACTOR_WIDTH,
+    ITEM_HEIGHT,
+    ITEM_WIDTH,
+    arrange,
+)
+
+DIMENSIONS = {
+    "TAN": ("P1", "P2", "P3", "P4"),
+    "REL": ("P5", "P6", "P7", "P8", "P9"),
+    "RES": ("P10", "P11", "P12", "P13"),
+    "ASS": ("P14", "P15", "P16", "P17"),
+    "EMP": ("P18", "P19", "P20", "P21", "P22"),
+}
+OUTCOMES = {"SAT": ("SAT1", "SAT2", "SAT3", "SAT4"), "RPI": ("RPI1", "RPI2", "RPI3")}
+
+LAYOUTS = {
+    "measurement": (DIMENSIONS, []),
+    "five causes": (
+        DIMENSIONS | OUTCOMES,
+        [(d, "SAT") for d in DIMENSIONS] + [("SAT", "RPI")],
+    ),
+    "second order": (
+        DIMENSIONS | {"SQ": tuple(DIMENSIONS)} | OUTCOMES,
+        [("SQ", "SAT"), ("SAT", "RPI"), ("SQ", "RPI")],
+    ),
+    "covariates": (
+        DIMENSIONS | {"SQ": tuple(DIMENSIONS)} | OUTCOMES,
+        [("age", "SQ"), ("visits", "SQ"), ("SQ", "SAT"), ("SAT", "RPI")],
+    ),
+    "bifactor": (
+        {"G": tuple(i for items in DIMENSIONS.values() for i in items)} | DIMENSIONS,
+        [],
+    ),
+    "observed only": ({}, [("x", "m"), ("m", "y"), ("x", "y")]),
+    "loop": ({}, [("a", "b"), ("b", "a"), ("b", "c")]),
+}
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_every_variable_has_its_own_place(case):
+    indicators, paths = LAYOUTS[case]
+    positions = arrange(dict(indicators), paths).positions
+    named = set(indicators) | {i for items in indicators.values() for i in items}
+    named |= {name for path in paths for name in path}
+    assert set(positions) == named
+
+    def size(name):
+        factor = name in indicators
+        return (FACTOR_WIDTH, FACTOR_HEIGHT) if factor else (ITEM_WIDTH, ITEM_HEIGHT)
+
+    for one, other in itertools.combinations(positions, 2):
+        (x1, y1), (x2, y2) = positions[one], positions[other]
+        width = (size(one)[0] + size(other)[0]) / 2
+        height = (size(one)[1] + size(other)[1]) / 2
+        assert abs(x1 - x2) >= width or abs(y1 - y2) >= height, (one, other)
+
+
+@pytest.mark.parametrize("case", ["five causes", "second order"])
+def test_causes_stand_left_of_outcomes(case):
+    indicators, paths = LAYOUTS[case]
+    positions = arrange(dict(indicators), paths).positions
+    for cause, outcome in paths:
+        assert positions[cause][0] < positions[outcome][0]
+
+
+def answers(n=300, seed=6):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal(n)
+    b = 0.6 * a + 0.8 * rng.standard_normal(n)
+    columns = {f"a{i}": a + 0.7 * rng.standard_normal(n) for i in (1, 2, 3)}
+    columns |= {f"b{i}": b + 0.7 * rng.standard_normal(n) for i in (1, 2, 3)}
+    return pd.DataFrame(columns)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return sq.sem("A =~ a1 + a2 + a3\nB =~ b1 + b2 + b3\nB ~ A\na1 ~~ a2", answers())
+
+
+def test_diagram_shows_names_and_estimates(fit):
+    svg = figure_svg(path_diagram(fit), title="the model")
+    for name in (*fit.observed, *fit.indicators):
+        assert f">{name}<" in svg
+    path = fit.parameters.query("op == '~'")["std_all"].item()
+    assert f">{path:.2f}".replace("0.", ".") in svg
+    assert "R²" in svg
+
+
+def test_path_that_is_not_significant_is_dashed(fit):
+    firm = figure_svg(path_diagram(fit, alpha=1.1))
+    loose = figure_svg(path_diagram(fit, alpha=1e-300))
+    assert firm.count("stroke-dasharray") < loose.count("stroke-dasharray")
+
+
+def test_same_figure_same_text_and_nothing_remote(fit):
+    one, other = (figure_svg(path_diagram(fit), title="t") for _ in range(2))
+    assert one == other
+    assert "metadata" not in one
+    assert not re.search(r"\d{4}-\d\d-\d\dT", one)
+    addresses = set(re.findall(r"https?://[^\"' ]+", one))
+    assert all(address.startswith("http://www.w3.org/") for address in addresses)
+
+
+def test_ids_of_two_figures_differ(fit):
+    one = set(re.findall(r'id="([^"]+)"', figure_svg(path_diagram(fit), title="one")))
+    other = set(re.findall(r'id="([^"]+)"', figure_svg(path_diagram(fit), title="two")))
+    assert one
+    assert not one & other
+    svg = figure_svg(path_diagram(fit), title="one")
+    assert set(re.findall(r'href="#([^"]+)"', svg)) <= one
+
+
+def test_title_is_escaped(fit):
+    svg = figure_svg(path_diagram(fit), title='<script>"&')
+    assert "<script>" not in svg
+
+
+def test_chinese_names_do_not_stop_a_figure(fit, monkeypatch):
+    from sqvalid.plots import drawing
+
+    names = {"A": "有形性", "B": "满意度"}
+    assert "有形性" in figure_svg(path_diagram(fit, names=names))
+    # A machine without any Chinese font draws, too; text stays text in the page.
+    monkeypatch.setattr(drawing, "cjk_font", lambda: None)
+    assert "满意度" in figure_svg(path_diagram(fit, names=names, title="路径图"))
+
+
+def test_group_is_chosen_by_its_label():
+    frame = answers().assign(branch=["north", "south"] * 150)
+    both = sq.cfa("A =~ a1 + a2 + a3", frame, group="branch")
+    north = figure_svg(path_diagram(both, group="north"))
+    assert north != figure_svg(path_diagram(both, group="south"))
+    assert north == figure_svg(path_diagram(both))
+
+
+def test_maps(fit):
+    residuals = fit.residuals("cor")
+    assert residuals is not None
+    svg = figure_svg(residual_map(residuals, title="residuals"))
+    assert ">b3<" in svg
+    loadings = pd.DataFrame([[0.8, np.nan], [np.nan, 0.61]], ["x", "y"], ["A", "B"])
+    svg = figure_svg(loading_map(loadings))
+    assert ">.61<" in svg
+    assert "nan" not in svg.lower().replace("dominant", "")
+    svg = figure_svg(correlation_map(fit.latent_correlation))
+    value = fit.latent_correlation.loc["A", "B"]
+    assert f"{value:.2f}".lstrip("0") in svg
