@@ -96,8 +96,8 @@ Language = Annotated[
 ]
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def demo_command(
     output: Output = Path("sqvalid-demo"), language: Language = None, force: Force = False
 ) -> None:
     """Run the bundled study on simulated answers and write its report."""
@@ -107,8 +107,8 @@ def demo(
     _run_study(file, output, force=force, language=language)
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_command(
     study: Annotated[Path, typer.Argument(help="The study.toml.")],
     output: Output = Path("out"),
     language: Language = None,
@@ -118,8 +118,8 @@ def run(
     _run_study(study, output, force=force, language=language)
 
 
-@app.command()
-def instruments(
+@app.command("instruments")
+def instruments_command(
     name: Annotated[str | None, typer.Argument(help="Show the items of this one.")] = None,
 ) -> None:
     """List the instruments of the library, or show one."""
@@ -194,8 +194,8 @@ def _write_json(fit: FitResult, path: Path) -> None:
         ) from None
 
 
-@app.command()
-def fit(
+@app.command("fit")
+def fit_command(
     model: Annotated[Path, typer.Argument(help="Text file with the model, in lavaan's language.")],
     data: Annotated[
         Path | None, typer.Argument(help="File with the answers (.csv, .xlsx).")

@@ -25,7 +25,7 @@ from sqvalid.reliability import group_frames
 if TYPE_CHECKING:
     from sqvalid.latent.result import FitResult
 
-__all__ = ["NOT_COMPARED", "SecondOpinion", "second_opinion", "translate_model"]
+__all__ = ["NOT_COMPARED", "SecondOpinion", "ask_second_opinion", "translate_model"]
 
 NOT_COMPARED = ("likelihood", "gfi", "missing_data", "means", "ordinal")
 """Answers of semopy 2.3.11 that are known to be wrong or missing: the log-likelihood with AIC
@@ -350,7 +350,7 @@ def _match(fit: FitResult, theirs: pd.DataFrame, names: Mapping[str, str]) -> pd
 _COLUMNS = ["lhs", "op", "rhs", "ours", "theirs", "difference"]
 
 
-def second_opinion(fit: FitResult) -> SecondOpinion:
+def ask_second_opinion(fit: FitResult) -> SecondOpinion:
     """Ask semopy for its answer to the question a fit has answered.
 
     Parameters

@@ -30,9 +30,7 @@ from typing import Any
 from workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).parent
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # A run gives the milliseconds of CPU time it took, and chi-square.
 Run = Callable[[], tuple[float, float]]
 ROUNDS = {"a": 25, "b": 25, "mlr": 15, "wide": 5, "large": 5, "import": 7}
@@ -65,7 +63,7 @@ def our_run(work: Workload) -> Run:
 
     def run() -> float:
         fit = function(work.model, data, estimator=work.estimator)
-        fit.parameters  # noqa: B018
+        _ = fit.parameters
         return float(fit.fit_measures["chisq"])
 
     return lambda: timed(run)
@@ -271,7 +269,7 @@ def main() -> None:
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROUNDS)}")
     if any(os.environ.get(name) != "1" for name in ONE_THREAD):
         # The number of threads is read when numpy is loaded: start again with one.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})  # noqa: S606
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})
 
     head = ["row", "sqvalid, ms", "semopy, ms", "seminr, ms", "lavaan, ms"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
@@ -279,9 +277,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lavaan = Lavaan(Path(folder)) if Lavaan.is_available() else None
         for row in rows:
-            times, values = measure(
-                runs_of(row, lavaan), arguments.rounds or ROUNDS[row]
-            )
+            times, values = measure(runs_of(row, lavaan), arguments.rounds or ROUNDS[row])
             wrong += disagreements(row, values)
             lines.append(f"| {' | '.join(describe(row, times))} |")
             print(lines[-1], flush=True)

@@ -11,7 +11,7 @@ import pytest
 
 import sqvalid
 
-from .workloads import LARGE, WIDE, WORKLOADS, A, B, MLR
+from .workloads import LARGE, MLR, WIDE, WORKLOADS, A, B
 
 SMALL = [A, B, MLR]
 
@@ -45,9 +45,7 @@ def test_fit(benchmark, name):
 
 
 def test_large_and_small_samples_have_the_same_population():
-    small, large = (
-        sqvalid.cfa(work.model, work.data()).parameters.std_all for work in (A, LARGE)
-    )
+    small, large = (sqvalid.cfa(work.model, work.data()).parameters.std_all for work in (A, LARGE))
     # Standard errors of standardised loadings at n = 500 are about .03.
     assert (small - large).abs().max() < 0.15
 

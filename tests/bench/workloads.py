@@ -86,7 +86,9 @@ B = Workload(
     369,
 )
 MLR = Workload("mlr", "MLR, model b", B.factors, B.paths, 500, "MLR", 369)
-WIDE = Workload("wide", "ML, 88 items, 8 factors, n = 1000", _measured(BATTERIES), (), 1000, "ML", 3712)
+WIDE = Workload(
+    "wide", "ML, 88 items, 8 factors, n = 1000", _measured(BATTERIES), (), 1000, "ML", 3712
+)
 LARGE = Workload("large", "ML, model a from 1,000,000 rows", A.factors, (), 1_000_000, "ML", 199)
 WORKLOADS = {w.name: w for w in (A, B, MLR, WIDE, LARGE)}
 

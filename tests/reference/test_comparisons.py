@@ -90,8 +90,10 @@ def test_nested_test(name, pair, first, second, method, entry):
         # Within 1e-4 of the statistic, a small RMSEA is as uncertain as its square allows.
         diff.check("rmsea_d", step.rmsea_d, entry["rmsea_d"], rtol=RELATIVE, atol=1e-4)
     else:
-        assert step.reason or "difference_by_moments" in {d.code for d in found.diagnostics} or (
-            expected != entry["chisq_diff"]
+        assert (
+            step.reason
+            or "difference_by_moments" in {d.code for d in found.diagnostics}
+            or (expected != entry["chisq_diff"])
         )
     if expected < 0:
         assert step.reason == "difference_negative_scaling"

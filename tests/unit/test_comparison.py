@@ -54,9 +54,7 @@ def orthogonal(data):
 
 @pytest.fixture(scope="module")
 def robust_pair(data):
-    return sq.cfa(TWO, data, estimator="MLR"), sq.cfa(
-        TWO, data, estimator="MLR", orthogonal=True
-    )
+    return sq.cfa(TWO, data, estimator="MLR"), sq.cfa(TWO, data, estimator="MLR", orthogonal=True)
 
 
 def codes(result) -> list[str]:
@@ -145,9 +143,7 @@ def test_delta_and_exact_agree_where_the_restriction_is_nearly_true(data):
 @pytest.mark.parametrize("options", ROBUST[:4])
 def test_order_of_variables_does_not_matter(robust_pair, data, options):
     free, restricted = robust_pair
-    turned = sq.cfa(
-        "g =~ x4 + x6 + x5\nf =~ x1 + x3 + x2", data, estimator="MLR", orthogonal=True
-    )
+    turned = sq.cfa("g =~ x4 + x6 + x5\nf =~ x1 + x3 + x2", data, estimator="MLR", orthogonal=True)
     assert turned.observed != free.observed
     there = sq.compare_models(free, restricted, **options).differences[0]
     turned_there = sq.compare_models(free, turned, **options).differences[0]
@@ -202,17 +198,16 @@ def test_not_nested_is_refused(data):
     free = sq.cfa(TWO, data)
     found = sq.compare_models(free, other)
     (step,) = found.differences
-    assert codes(found) == ["nesting_not_verified"] or "nesting_not_verified" in codes(found)
+    assert codes(found) == ["nesting_not_verified"]
     assert step.reason == "nesting_not_verified"
     assert math.isnan(step.chisq_diff)
     assert math.isnan(step.p)
     assert step.raw_chisq_diff == pytest.approx(other.estimate.chisq - free.estimate.chisq)
 
 
-def test_same_degrees_of_freedom(free, data):
-    higher = sq.cfa("f =~ x1 + x2 + x4\ng =~ x3 + x5 + x6", data)
-    found = sq.compare_models(free, higher)
-    assert "comparison_same_df" in codes(found)
+def test_same_degrees_of_freedom(orthogonal, data):
+    found = sq.compare_models(orthogonal, sq.cfa(ONE, data))
+    assert codes(found) == ["comparison_same_df"]
     assert math.isnan(found.differences[0].p)
     assert np.isfinite(found.table["delta_aic"].iloc[1])
 
@@ -266,7 +261,7 @@ def test_estimators_are_not_mixed(free, robust_pair):
 
 
 def test_options_are_checked(free, orthogonal):
-    with pytest.raises(OptionError, match="Did you mean 'satorra.2000'"):
+    with pytest.raises(OptionError, match=r"Did you mean 'satorra\.2000'"):
         sq.compare_models(free, orthogonal, method="satorra.200")
     with pytest.raises(OptionError, match="a_method"):
         sq.compare_models(free, orthogonal, a_method="exakt")

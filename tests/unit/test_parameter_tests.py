@@ -51,7 +51,7 @@ def test_one_linear_constraint_by_hand(free):
 def test_a_single_parameter_gives_z_squared(free):
     row = free.parameters.set_index("label").loc["a"]
     assert sq.wald_test(free, "a == 0").stat == pytest.approx(row["z"] ** 2, rel=1e-10)
-    assert sq.wald_test(free, f"a == {row['est']!r}").stat == pytest.approx(0.0, abs=1e-12)
+    assert sq.wald_test(free, f"a == {float(row['est'])!r}").stat == pytest.approx(0.0, abs=1e-12)
 
 
 def test_joint_test_forms(free):
@@ -79,9 +79,7 @@ def test_nonlinear_constraint_is_linearised(free):
 
 def test_defined_parameters_may_be_named(data):
     fit = sq.cfa(f"{MODEL}\nsum := a + b", data)
-    assert sq.wald_test(fit, "sum == 2").stat == pytest.approx(
-        sq.wald_test(fit, "a + b == 2").stat
-    )
+    assert sq.wald_test(fit, "sum == 2").stat == pytest.approx(sq.wald_test(fit, "a + b == 2").stat)
 
 
 def test_robust_covariance_is_used(data, free):
@@ -134,7 +132,7 @@ def test_release_by_number_and_by_text(equal):
     one = sq.score_test(equal, release=2)
     assert one.stat == pytest.approx(both.univariate["chisq"].iloc[1])
     assert sq.score_test(equal, release="c == d").stat == pytest.approx(one.stat)
-    assert sq.score_test(equal, release=["2*d == 2*c - 0"], univariate=False).n_constraints == 1
+    assert sq.score_test(equal, release=["d - c == 0"], univariate=False).n_constraints == 1
 
 
 def test_expected_change_points_to_the_free_estimates(equal, free):

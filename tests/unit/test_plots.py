@@ -11,7 +11,7 @@ import pytest
 
 import sqvalid as sq
 from sqvalid.plots import correlation_map, figure_svg, loading_map, path_diagram, residual_map
-from sqvalid.plots.path_diagram import (
+from sqvalid.plots.diagram import (
     FACTOR_HEIGHT,
     FACTOR_WIDTH,
     ITEM_HEIGHT,

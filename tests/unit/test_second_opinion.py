@@ -10,7 +10,7 @@ import pytest
 
 import sqvalid as sq
 from sqvalid import second_opinion as module
-from sqvalid.second_opinion import second_opinion, translate_model
+from sqvalid.second_opinion import ask_second_opinion, translate_model
 
 
 def answers(n=300, seed=9):
@@ -49,7 +49,7 @@ AGREEING = {
 def test_two_programs_agree(case):
     model, options = AGREEING[case]
     fit = sq.sem(model, answers(), **options)
-    found = second_opinion(fit)
+    found = ask_second_opinion(fit)
     assert found.available, found.detail
     assert found.agrees, (found.max_difference, found.chisq, found.chisq_theirs, found.df_theirs)
     assert found.diagnostics == ()
@@ -70,7 +70,7 @@ def test_two_programs_agree(case):
     ],
 )
 def test_what_cannot_be_asked_is_not_available(model, options, reason):
-    found = second_opinion(sq.cfa(model, answers(), **options))
+    found = ask_second_opinion(sq.cfa(model, answers(), **options))
     assert not found.available
     assert found.agrees is None
     assert found.reason == reason
@@ -80,7 +80,7 @@ def test_what_cannot_be_asked_is_not_available(model, options, reason):
 
 def test_several_groups_are_not_available():
     frame = answers().assign(branch=["n", "s"] * 150)
-    found = second_opinion(sq.cfa(FACTORS, frame, group="branch"))
+    found = ask_second_opinion(sq.cfa(FACTORS, frame, group="branch"))
     assert found.reason == "several_groups"
 
 
@@ -90,7 +90,7 @@ def test_names_cannot_be_taken_for_syntax():
     fit = sq.cfa("满意 =~ 满意度 + a.two + a3\nB =~ b1 + b2 + b3", frame)
     text, mapping = translate_model(fit)
     assert set(re.findall(r"[A-Za-z]\w*", text)) <= set(mapping.values())
-    assert second_opinion(fit).agrees
+    assert ask_second_opinion(fit).agrees
 
 
 def test_failure_of_the_other_program_is_told_not_raised(monkeypatch):
@@ -98,7 +98,7 @@ def test_failure_of_the_other_program_is_told_not_raised(monkeypatch):
         raise ZeroDivisionError("no luck")
 
     monkeypatch.setattr(module, "_ask", broken)
-    found = second_opinion(sq.cfa(FACTORS, answers()))
+    found = ask_second_opinion(sq.cfa(FACTORS, answers()))
     assert not found.available
     assert found.reason == "failed"
     assert "no luck" in found.detail
@@ -112,13 +112,13 @@ def test_disagreement_is_told(monkeypatch):
         return table, chisq + 5.0, df
 
     monkeypatch.setattr(module, "_ask", worse)
-    found = second_opinion(sq.cfa(FACTORS, answers()))
+    found = ask_second_opinion(sq.cfa(FACTORS, answers()))
     assert found.agrees is False
     assert [d.code for d in found.diagnostics] == ["second_opinion_disagrees"]
 
 
 def test_result_prints_and_serialises():
-    found = second_opinion(sq.cfa(FACTORS, answers()))
+    found = ask_second_opinion(sq.cfa(FACTORS, answers()))
     assert "agrees" in repr(found)
     payload = found.to_dict()
     assert payload["agrees"] is True

@@ -171,6 +171,11 @@ def compare_models(
     UnsupportedError
         ``a_method="exact"`` for models that differ by more than constraints.
 
+    Notes
+    -----
+    ``satorra.2000`` with ``a_method="delta"`` depends on the units of the variables when the
+    restriction is far from true, in lavaan as here; the other methods do not.
+
     References
     ----------
     Satorra (2000); Satorra & Bentler (2001, 2010); nesting: Bentler & Satorra (2010),

@@ -187,7 +187,8 @@ def row_space(matrix: Array) -> Array:
 def delta_restrictions(free: Array, restricted: Array) -> Array:
     r"""Restrictions on the free model's parameters, from what both can reach nearby.
 
-    The rows A with :math:`A\,\Delta_1^{+}\Delta_0 = 0`.
+    The rows A with :math:`A\,\Delta_1^{+}\Delta_0 = 0`. The projection is unweighted, as in
+    lavaan: away from the restricted solution A depends on the units of the variables.
 
     Parameters
     ----------
@@ -198,7 +199,7 @@ def delta_restrictions(free: Array, restricted: Array) -> Array:
 
     Returns
     -------
-    ndarray, shape (d1 - rank, d1)
+    ndarray, shape (d1 - d0, d1)
         Orthonormal rows.
 
     References
@@ -206,9 +207,8 @@ def delta_restrictions(free: Array, restricted: Array) -> Array:
     Satorra (2000); Asparouhov & Muthen (2006) for the Jacobian's use.
     """
     image = np.linalg.lstsq(free, restricted, rcond=None)[0]
-    left, values, _ = np.linalg.svd(image, full_matrices=True)
-    rank = int((values > _RANK * max(values.max(initial=0.0), 1e-300)).sum())
-    return np.asarray(left[:, rank:].T)
+    left, _, _ = np.linalg.svd(image, full_matrices=True)
+    return np.asarray(left[:, restricted.shape[1] :].T)
 
 
 def moment_score_covariance(estimate: Estimate) -> Array:

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from sqvalid.latent import absolute_fit, incremental_fit, residual_averages
-from sqvalid.latent.residual_averages import GroupMoments
+from sqvalid.latent.residual_averages import Array, GroupMoments
 
 __all__ = [
     "REGISTRY",
@@ -110,6 +110,8 @@ class FitInputs:
         in its place.
     likelihood : {"normal", "wishart"}
         Decides the multiplier: N, or N - G.
+    weights : tuple of ndarray, optional
+        Weights of the moments per group, for estimators without normal-theory weights.
     h1_information : {"structured", "unstructured"}
         Where the weight of the classic GFI is taken: at the implied or the sample moments.
     robust_indices : bool
@@ -134,6 +136,7 @@ class FitInputs:
     browne_statistic: float | None = None
     likelihood: Literal["normal", "wishart"] = "normal"
     h1_information: Literal["structured", "unstructured"] = "structured"
+    weights: tuple[Array, ...] | None = None
     robust_indices: bool = True
 
     @property
@@ -178,7 +181,9 @@ class FitInputs:
     def gfi_lisrel(self) -> float:
         """The classic goodness of fit index, from which two others are derived."""
         return residual_averages.gfi_lisrel(
-            self.groups, structured=self.h1_information == "structured"
+            self.groups,
+            structured=self.h1_information == "structured",
+            weights=self.weights,
         )
 
     @property

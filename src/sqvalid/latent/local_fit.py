@@ -13,6 +13,7 @@ from sqvalid.latent import residuals as residual_statistics
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.residual_averages import GroupMoments
+from sqvalid.latent.test_statistics import moment_weight
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 
@@ -31,6 +32,21 @@ def group_moments(estimate: Estimate) -> tuple[GroupMoments, ...]:
         )
         for g, (block, target, local) in enumerate(
             zip(problem.blocks, problem.objective.targets, estimate.locals_, strict=True)
+        )
+    )
+
+
+def moment_weights(estimate: Estimate) -> tuple[Array, ...] | None:
+    """Weights of the moments per group; None where they are normal-theory ones."""
+    if estimate.options.discrepancy not in ("ULS", "WLS"):
+        return None
+    problem = estimate.problem
+    return tuple(
+        moment_weight(problem, estimate.options, g, local).dense(
+            len(target.covariance), with_means=target.means is not None
+        )
+        for g, (target, local) in enumerate(
+            zip(problem.objective.targets, estimate.locals_, strict=True)
         )
     )
 

@@ -228,7 +228,12 @@ def _correlation_residuals(group: GroupMoments) -> Array:
     return np.asarray(group.covariance / np.outer(sd, sd) - implied, dtype=np.float64)
 
 
-def gfi_lisrel(groups: Sequence[GroupMoments], *, structured: bool = True) -> float:
+def gfi_lisrel(
+    groups: Sequence[GroupMoments],
+    *,
+    structured: bool = True,
+    weights: Sequence[Array] | None = None,
+) -> float:
     r"""Goodness of fit index of Joreskog and Sorbom.
 
     .. math:: 1 - \frac{(s - \sigma)' V (s - \sigma)}{s' V s}
@@ -243,6 +248,9 @@ def gfi_lisrel(groups: Sequence[GroupMoments], *, structured: bool = True) -> fl
         One entry per group.
     structured : bool
         Weight at the implied covariance matrix (True) or at the sample's (False).
+    weights : sequence of ndarray of shape (p*, p*), optional
+        The weights V of an estimator that does not use normal-theory ones; means first, then
+        the lower triangle by columns.
 
     Returns
     -------
@@ -253,6 +261,10 @@ def gfi_lisrel(groups: Sequence[GroupMoments], *, structured: bool = True) -> fl
     ----------
     Joreskog & Sorbom (1982); Tanaka & Huba (1985).
     """
+    if weights is not None:
+        return _weighted(
+            groups, [_weighted_gfi(group, v) for group, v in zip(groups, weights, strict=True)]
+        )
     values = []
     for group in groups:
         factor = _cholesky(group.implied_covariance if structured else group.covariance)
@@ -265,6 +277,27 @@ def gfi_lisrel(groups: Sequence[GroupMoments], *, structured: bool = True) -> fl
             means[list(group.fixed)] = 0.0
         values.append(1.0 - _residual_form(group, factor) / _quadratic_form(factor, sample, means))
     return _weighted(groups, values)
+
+
+def _weighted_gfi(group: GroupMoments, weight: Array) -> float:
+    def stacked(covariance: Array, means: Array | None) -> Array:
+        columns, rows = np.triu_indices(group.n_variables)
+        lower = covariance[rows, columns]
+        return lower if means is None else np.concatenate([means, lower])
+
+    sample, means = group.covariance.copy(), None
+    sample[np.ix_(group.fixed, group.fixed)] = 0.0
+    residual = stacked(
+        group.covariance - group.implied_covariance,
+        None
+        if group.means is None or group.implied_means is None
+        else group.means - group.implied_means,
+    )
+    if group.means is not None:
+        means = group.means.copy()
+        means[list(group.fixed)] = 0.0
+    moments = stacked(sample, means)
+    return 1.0 - float(residual @ weight @ residual) / float(moments @ weight @ moments)
 
 
 def agfi_lisrel(gfi: float, df: float, n_moments: int) -> float:

@@ -261,6 +261,8 @@ class FitResult(Result):
             browne_statistic=e.chisq if nonlinear else e.tests.residual_model,
             likelihood="wishart" if not likelihood else e.options.likelihood,  # type: ignore[arg-type]
             robust_indices=name != "mean.var.adjusted",
+            h1_information=e.options.h1_information,  # type: ignore[arg-type]
+            weights=local_fit.moment_weights(e),
         )
 
     @cached_property

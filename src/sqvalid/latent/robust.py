@@ -112,7 +112,8 @@ class GroupSpread:
 
     def meat(self) -> Array:
         r"""Covariance of the scores, :math:`\Delta' V \Gamma V \Delta`, shape (q, q)."""
-        return np.asarray(self.scores.T @ self.scores / self.n_obs, dtype=np.float64)
+        product: Array = self.scores.T @ self.scores
+        return np.asarray(product / self.n_obs)
 
     def trace(self) -> float:
         """tr(V Gamma)."""
@@ -190,9 +191,11 @@ def group_spread(
         if with_means:
             local += mean_weight(slots, state) * z_a
     else:
-        moments = casewise_moments(deviations, with_means=with_means)
-        if fixed:
-            moments = _given(moments, deviations.shape[1], fixed, with_means=with_means)
+        moments = (
+            _given(deviations, fixed, with_means=with_means)
+            if fixed
+            else casewise_moments(deviations, with_means=with_means)
+        )
         dense = weight.dense(deviations.shape[1], with_means=with_means)
         weight = Weight("dense", dense)
         local = moments @ (dense @ stacked_jacobian(slots, state, with_means=with_means))
@@ -201,17 +204,20 @@ def group_spread(
     return GroupSpread(scores, moments, deviations, weight, share, with_means)
 
 
-def _given(moments: Array, p: int, fixed: Sequence[int], *, with_means: bool) -> Array:
-    """Casewise moments less what the moments of fixed covariates explain of them."""
-    columns, rows = np.triu_indices(p)
-    is_fixed = np.isin(rows, fixed) & np.isin(columns, fixed)
-    if with_means:
-        is_fixed = np.concatenate([np.isin(np.arange(p), fixed), is_fixed])
-    given = moments[:, is_fixed]
-    weights = np.linalg.lstsq(given, moments, rcond=None)[0]
-    out: Array = moments - given @ weights
-    out[:, is_fixed] = 0.0
-    return out
+def _given(deviations: Array, fixed: Sequence[int], *, with_means: bool) -> Array:
+    """Casewise moments when covariates are fixed.
+
+    With y = y_hat + e, the regression on the covariates, only e varies over samples: of every
+    product of two deviations the product of the two predictions is taken off. A moment of
+    covariates alone does not vary at all.
+    """
+    covariates = deviations[:, fixed]
+    predicted = covariates @ np.linalg.lstsq(covariates, deviations, rcond=None)[0]
+    columns, rows = np.triu_indices(deviations.shape[1])
+    products = deviations[:, rows] * deviations[:, columns]
+    products -= predicted[:, rows] * predicted[:, columns]
+    products -= products.mean(axis=0)
+    return np.hstack([deviations - predicted, products]) if with_means else products
 
 
 def meat_matrix(groups: Sequence[GroupSpread]) -> Array:

@@ -5,8 +5,8 @@ Every function returns a :class:`matplotlib.figure.Figure` and shows nothing.
 
 from __future__ import annotations
 
+from sqvalid.plots.diagram import path_diagram
 from sqvalid.plots.drawing import figure_svg
 from sqvalid.plots.maps import correlation_map, loading_map, residual_map
-from sqvalid.plots.path_diagram import path_diagram
 
 __all__ = ["correlation_map", "figure_svg", "loading_map", "path_diagram", "residual_map"]

@@ -21,7 +21,12 @@ from sqvalid.report.words import Words, judgement_table, make_section, show_inte
 if TYPE_CHECKING:
     from sqvalid.latent.result import FitResult
 
-__all__ = ["local_fit", "measurement", "structure", "validity"]
+__all__ = [
+    "local_fit_section",
+    "measurement_section",
+    "structure_section",
+    "validity_section",
+]
 
 N_RESIDUALS = 10
 """Rows shown of the residual correlations and of the modification indices."""
@@ -109,7 +114,7 @@ def _diagram(words: Words, fit: FitResult, name: str) -> list[Block]:
     return blocks
 
 
-def measurement(result: StudyResult) -> Section:
+def measurement_section(result: StudyResult) -> Section:
     """Show the measurement model: admissibility, fit, loadings, diagram."""
     words, fit = Words(result.language), result.measurement
     blocks: list[Block] = [Paragraph(words("measurement.intro"))]
@@ -130,7 +135,7 @@ def measurement(result: StudyResult) -> Section:
 # --- validity ----------------------------------------------------------------------------
 
 
-def validity(result: StudyResult) -> Section | None:
+def validity_section(result: StudyResult) -> Section | None:
     """Show the evidence on convergence and distinctness of the factors."""
     found = result.validity
     if found is None:
@@ -201,7 +206,7 @@ def _pair_tables(words: Words, result: StudyResult) -> list[Block]:
 # --- structure ---------------------------------------------------------------------------
 
 
-def structure(result: StudyResult) -> Section | None:
+def structure_section(result: StudyResult) -> Section | None:
     """Show the structural model: paths, explained variance, effects."""
     fit = result.structural
     if fit is None:
@@ -320,7 +325,7 @@ def _effect_table(words: Words, result: StudyResult) -> list[Block]:
 # --- local fit ---------------------------------------------------------------------------
 
 
-def local_fit(result: StudyResult) -> Section:
+def local_fit_section(result: StudyResult) -> Section:
     """Show where the models miss the data."""
     from sqvalid.plots import figure_svg, residual_map
 

@@ -15,7 +15,12 @@ import pandas as pd
 from sqvalid.display import Table, json_safe
 from sqvalid.findings import Judgement, Link, StudyResult
 from sqvalid.report.blocks import Block, Callout, CodeBlock, Paragraph, Section, TableBlock
-from sqvalid.report.model_sections import local_fit, measurement, structure, validity
+from sqvalid.report.model_sections import (
+    local_fit_section,
+    measurement_section,
+    structure_section,
+    validity_section,
+)
 from sqvalid.report.words import Words, make_section, show_interval
 from sqvalid.second_opinion import NOT_COMPARED
 
@@ -25,7 +30,7 @@ __all__ = ["SECTIONS", "build_sections"]
 # --- what this is ------------------------------------------------------------------------
 
 
-def about(result: StudyResult) -> Section:
+def about_section(result: StudyResult) -> Section:
     """Say what the report is, how far its chain of verdicts holds, and what it does not say."""
     words = Words(result.language)
     blocks: list[Block] = []
@@ -84,7 +89,7 @@ def _counts(judgements: Iterable[Judgement]) -> dict[str, int]:
 # --- data --------------------------------------------------------------------------------
 
 
-def data(result: StudyResult) -> Section:
+def data_section(result: StudyResult) -> Section:
     """Tell where the answers came from and how many of them the models used."""
     words = Words(result.language)
     blocks: list[Block] = []
@@ -122,7 +127,7 @@ def data(result: StudyResult) -> Section:
 # --- items and reliability ---------------------------------------------------------------
 
 
-def items(result: StudyResult) -> Section | None:
+def items_section(result: StudyResult) -> Section | None:
     """Show item statistics and the reliability of the dimensions."""
     model = None if result.validity is None else result.validity.reliability
     source = model if result.items is None else result.items
@@ -160,7 +165,7 @@ def items(result: StudyResult) -> Section | None:
 # --- second opinion ----------------------------------------------------------------------
 
 
-def second_opinion(result: StudyResult) -> Section | None:
+def second_opinion_section(result: StudyResult) -> Section | None:
     """Show how far another program's answers are from these."""
     if not result.opinions:
         return None
@@ -195,7 +200,7 @@ def second_opinion(result: StudyResult) -> Section | None:
 # --- appendix ----------------------------------------------------------------------------
 
 
-def appendix(result: StudyResult) -> Section:
+def appendix_section(result: StudyResult) -> Section:
     """Give what is needed to do it again: models, options, versions, matrix."""
     words = Words(result.language)
     blocks: list[Block] = [
@@ -232,15 +237,15 @@ def appendix(result: StudyResult) -> Section:
 
 
 SECTIONS: tuple[Callable[[StudyResult], Section | None], ...] = (
-    about,
-    data,
-    items,
-    measurement,
-    validity,
-    structure,
-    local_fit,
-    second_opinion,
-    appendix,
+    about_section,
+    data_section,
+    items_section,
+    measurement_section,
+    validity_section,
+    structure_section,
+    local_fit_section,
+    second_opinion_section,
+    appendix_section,
 )
 """Every section, in order; to add one, write a function and name it here."""
 

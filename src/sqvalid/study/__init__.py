@@ -26,7 +26,7 @@ from sqvalid.latent import FitResult, cfa, sem
 from sqvalid.latent.parameter_table import find_roles
 from sqvalid.latent.syntax import parse_model
 from sqvalid.reliability import assess_reliability
-from sqvalid.second_opinion import second_opinion
+from sqvalid.second_opinion import ask_second_opinion
 from sqvalid.study.folder import check_target, write_page, write_result
 from sqvalid.study.plan import DEFAULT_SEED, read_plan
 from sqvalid.survey import Survey, check_items, read_matrix, read_survey
@@ -252,9 +252,9 @@ class Study:
         effects = None
         if structural is not None and (structural.parameters["op"] == "~").any():
             effects = estimate_effects(structural)
-        opinions = {"measurement": second_opinion(measurement)}
+        opinions = {"measurement": ask_second_opinion(measurement)}
         if structural is not None:
-            opinions["structural"] = second_opinion(structural)
+            opinions["structural"] = ask_second_opinion(structural)
         return StudyResult(
             title=self.title,
             language=self.language,
