@@ -23,6 +23,7 @@ repeat {
   measures <- fitMeasures(fit)
   rows <- parameterEstimates(fit, standardized = TRUE)
   spent <- proc.time() - before
-  cat(sprintf("%.3f\t%.10f\n", 1000 * sum(spent[c("user.self", "sys.self")]), measures[["chisq"]]))
+  name <- if ("chisq.scaled" %in% names(measures)) "chisq.scaled" else "chisq"
+  cat(sprintf("%.3f\t%.10f\n", 1000 * sum(spent[c("user.self", "sys.self")]), measures[[name]]))
   flush(stdout())
 }

@@ -11,9 +11,9 @@ import pytest
 
 import sqvalid
 
-from .workloads import LARGE, MLR, WIDE, WORKLOADS, A, B
+from .workloads import LARGE, MLM, MLR, WIDE, WORKLOADS, A, B
 
-SMALL = [A, B, MLR]
+SMALL = [A, B, MLR, MLM]
 
 
 def fit(work, data):

@@ -1,20 +1,20 @@
 """What is timed: models and simulated answers, the same for every program.
 
 The populations are service-quality surveys: five dimensions of 22 items; the same under a
-second-order quality factor that leads to satisfaction and repurchase intention; 88 items of
-eight factors. Seeds are fixed.
+second-order quality factor that leads to satisfaction and repurchase intention; batteries of
+eleven items a factor, 44 and 88 in all. Seeds are fixed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 
 SERVQUAL = {"TAN": 4, "REL": 5, "RES": 4, "ASS": 4, "EMP": 5}
-BATTERIES = {f"F{k}": 11 for k in range(1, 9)}
+BATTERY = 11
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,29 @@ B = Workload(
     "ML",
     369,
 )
-MLR = Workload("mlr", "MLR, model b", B.factors, B.paths, 500, "MLR", 369)
+MLR = replace(B, name="mlr", title="MLR, model b", estimator="MLR")
+MLM = replace(B, name="mlm", title="MLM, model b", estimator="MLM")
 WIDE = Workload(
-    "wide", "ML, 88 items, 8 factors, n = 1000", _measured(BATTERIES), (), 1000, "ML", 3712
+    "wide",
+    "ML, 88 items, 8 factors, n = 1000",
+    _measured({f"F{k}": BATTERY for k in range(1, 9)}),
+    (),
+    1000,
+    "ML",
+    3712,
 )
+MLR44 = Workload(
+    "mlr44",
+    "MLR, 44 items, 4 factors, n = 2000",
+    _measured({f"F{k}": BATTERY for k in range(1, 5)}),
+    (),
+    2000,
+    "MLR",
+    896,
+)
+MLM44 = replace(MLR44, name="mlm44", title="MLM, 44 items, 4 factors, n = 2000", estimator="MLM")
 LARGE = Workload("large", "ML, model a from 1,000,000 rows", A.factors, (), 1_000_000, "ML", 199)
-WORKLOADS = {w.name: w for w in (A, B, MLR, WIDE, LARGE)}
+WORKLOADS = {w.name: w for w in (A, B, MLR, MLM, WIDE, MLR44, MLM44, LARGE)}
 
 
 @cache
@@ -102,7 +119,7 @@ def _simulate(
     def noise() -> np.ndarray:
         return rng.standard_normal(n_obs)
 
-    counts = SERVQUAL if "TAN" in factors else BATTERIES
+    counts = SERVQUAL if "TAN" in factors else dict.fromkeys(factors, BATTERY)
     if structural:
         quality = noise()
         reach = (0.7, 0.8, 0.85, 0.8, 0.75)

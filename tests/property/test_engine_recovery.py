@@ -44,16 +44,20 @@ def test_intervals_cover_the_truth_and_the_statistic_is_chi_square(estimator):
     root = np.linalg.cholesky(loadings @ phi @ loadings.T + np.diag(theta))
     rng = np.random.default_rng(11)
     replications, n = 200, 250
-    covered, statistics, errors = [], [], []
-    for _ in range(replications):
-        data = pd.DataFrame(rng.standard_normal((n, 6)) @ root.T, columns=NAMES)
-        fit = sq.cfa(MODEL, data, estimator=estimator)
-        assert fit.converged
-        se = np.sqrt(np.diag(fit.vcov))
-        errors.append((fit.coef.to_numpy() - truth(fit)) / se)
-        covered.append(np.abs(errors[-1]) < 1.96)
-        name = "chisq" if estimator == "ML" else "chisq_scaled"
-        statistics.append(fit.fit_measures[name])
+    fits = [
+        sq.cfa(
+            MODEL,
+            pd.DataFrame(rng.standard_normal((n, 6)) @ root.T, columns=NAMES),
+            estimator=estimator,
+        )
+        for _ in range(replications)
+    ]
+    assert all(fit.converged for fit in fits)
+    expected = truth(fits[0])
+    errors = [(fit.estimate.theta - expected) / np.sqrt(np.diag(fit.estimate.vcov)) for fit in fits]
+    covered = np.abs(errors) < 1.96
+    name = "standard" if estimator == "ML" else "yuan.bentler.mplus"
+    statistics = [fit.tests[name]["stat"] for fit in fits]
     # 13 parameters in 200 samples: the share has a standard error of about .004 if they were
     # independent, .015 if they moved together.
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)

@@ -146,15 +146,11 @@ def fits() -> tuple[Fit, ...]:
     return tuple(found)
 
 
-NORMAL_THEORY = ("ML", "MLR", "MLF")
-UNBUILT_TESTS = (
-    "satorra.bentler", "mean.var.adjusted", "scaled.shifted", "yuan.bentler",
-    "browne.residual.adf", "browne.residual.nt",
-)  # fmt: skip
+BUILT = ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM", "ULSMV", "WLS")
 
 
 def why_not_built(fit: Fit) -> str | None:
-    """The reason why a fit is outside the likelihood family on complete data, or None.
+    """The reason why a fit cannot be run yet (ordinal or missing answers, bootstrap), or None.
 
     Decided by what the fit asks for, never by the name of its file.
     """
@@ -162,16 +158,12 @@ def why_not_built(fit: Fit) -> str | None:
     estimator = arguments.get("estimator", "ML")
     if arguments.get("ordered") or "|" in fit.model:
         return "ordered"
-    if estimator not in NORMAL_THEORY:
+    if estimator not in BUILT:
         return f"estimator {estimator}"
     if arguments.get("missing") in ("fiml", "ml", "two.stage", "pairwise"):
         return "missing data"
     if arguments.get("se") == "bootstrap":
         return "bootstrap standard errors"
-    tests = arguments.get("test", [])
-    tests = [tests] if isinstance(tests, str) else tests
-    if any(test in UNBUILT_TESTS for test in tests):
-        return "test statistics"
     return None
 
 

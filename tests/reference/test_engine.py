@@ -50,7 +50,14 @@ def slack(fit: library.Fit) -> float:
     return 5.0 * (error if isinstance(error, float) else 1e-5) + 1e-6
 
 
+def follows_new(fit: library.Fit) -> bool:
+    """Where the versions differ but the advice is to follow the new one: ULS."""
+    return fit.arguments.get("estimator") == "ULS"
+
+
 def is_disputed(fit: library.Fit, path: str) -> bool:
+    if follows_new(fit) and not path.startswith("residuals_standardized"):
+        return False
     disputed = library.disputed(fit.file)
     full = "/".join([*fit.path.split("."), path]) if fit.path else path
     return full in disputed.paths or path.split("/")[0] in disputed.sections
@@ -64,7 +71,7 @@ def smallest_variance(fit: library.Fit) -> float:
 
 
 def disputed_section(fit: library.Fit, block: str) -> bool:
-    return block in library.disputed(fit.file).sections
+    return not follows_new(fit) and block in library.disputed(fit.file).sections
 
 
 def close(found, expected, *, rtol, atol=1e-9) -> bool:
@@ -237,7 +244,9 @@ def chisquares(fit, block):
         ours = found[name]
         tolerance = STATISTIC if name == "standard" else ESTIMATE
         diff.check(f"{name}/stat", ours["stat"], expected["stat"], rtol=tolerance, atol=1e-6)
-        diff.check(f"{name}/df", ours["df"], expected["df"], rtol=1e-12)
+        # Degrees of freedom that are estimated are as exact as the statistic.
+        whole = float(expected["df"]).is_integer()
+        diff.check(f"{name}/df", ours["df"], expected["df"], rtol=1e-12 if whole else 1e-4)
         diff.check(f"{name}/pvalue", ours["pvalue"], expected["pvalue"], rtol=1e-3, atol=1e-8)
         if "scaling.factor" in expected:
             diff.check(
@@ -508,9 +517,8 @@ def test_no_block_is_overlooked():
 def test_what_is_not_built_is_known():
     reasons = Counter(library.why_not_built(fit) for fit in library.fits())
     assert set(reasons) - {None} <= {
-        "ordered", "missing data", "bootstrap standard errors", "test statistics",
-        *(f"estimator {e}" for e in ("MLM", "MLMV", "MLMVS", "GLS", "ULS", "WLS", "WLSMV",
-                                     "DWLS", "ULSMV", "WLSM")),
+        "ordered", "missing data", "bootstrap standard errors",
+        *(f"estimator {e}" for e in ("WLSMV", "DWLS", "WLSM")),
     }  # fmt: skip
 
 

@@ -125,7 +125,10 @@ def test_score_covariance_equals_the_full_matrices(data):
             gamma = empirical_gamma(block.cases, means=means)
             expected += target.weight * delta.T @ weight @ gamma @ weight @ delta
         np.testing.assert_allclose(
-            difference_tests.moment_score_covariance(e), expected, rtol=1e-9, atol=1e-12
+            difference_tests.moment_score_covariance(e.problem, e.options, e.locals_),
+            expected,
+            rtol=1e-9,
+            atol=1e-12,
         )
 
 
@@ -148,6 +151,30 @@ def test_order_of_variables_does_not_matter(robust_pair, data, options):
     there = sq.compare_models(free, restricted, **options).differences[0]
     turned_there = sq.compare_models(free, turned, **options).differences[0]
     assert turned_there.chisq_diff == pytest.approx(there.chisq_diff, rel=1e-7)
+
+
+def test_moment_corrected_estimators(data):
+    """MLM differences are scaled, those adjusted in mean and variance go by Satorra (2000)."""
+    found = {}
+    for estimator in ("MLM", "MLMV", "GLS", "WLS", "ULSMV"):
+        fits = [sq.cfa(TWO, data, estimator=estimator, orthogonal=o) for o in (False, True)]
+        result = sq.compare_models(*fits)
+        found[estimator] = result.method
+        assert result.differences[0].p < 1e-6
+        assert not result.diagnostics
+    assert found == {
+        "MLM": "satorra.bentler.2001",
+        "MLMV": "satorra.2000",
+        "GLS": "standard",
+        "WLS": "standard",
+        "ULSMV": "satorra.2000",
+    }
+    fits = [sq.cfa(TWO, data, estimator="MLMV", orthogonal=o) for o in (False, True)]
+    with pytest.raises(OptionError, match="scaled only"):
+        sq.compare_models(*fits, method="satorra.bentler.2001")
+    fits = [sq.cfa(TWO, data, estimator="ULS", orthogonal=o) for o in (False, True)]
+    with pytest.raises(UnsupportedError, match="unweighted least squares"):
+        sq.compare_models(*fits)
 
 
 def test_order_of_groups_does_not_matter(data):

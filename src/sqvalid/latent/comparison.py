@@ -18,10 +18,14 @@ from sqvalid.latent.difference_tests import METHODS, Difference, Method
 from sqvalid.latent.result import FitResult
 
 AMethod = Literal["delta", "exact"]
-# The robust difference test that goes with a scaled test of a model.
-_DEFAULT: Mapping[str, Method] = {
-    "standard": "standard",
+# The difference test that goes with the corrected test of a model, None without one.
+_DEFAULT: Mapping[str | None, Method] = {
+    None: "standard",
+    "satorra.bentler": "satorra.bentler.2001",
+    "yuan.bentler": "satorra.bentler.2001",
     "yuan.bentler.mplus": "satorra.bentler.2001",
+    "mean.var.adjusted": "satorra.2000",
+    "scaled.shifted": "satorra.2000",
 }
 # Fit measures whose differences are given, restricted minus free, where a fit has them.
 _DELTAS = (
@@ -146,9 +150,9 @@ def compare_models(
     fit_a, fit_b, *more : FitResult
         In any order.
     method : str
-        ``"default"`` is ``"standard"`` for ML and ``"satorra.bentler.2001"`` for MLR. Others:
-        ``"satorra.bentler.2010"``, whose free model is taken at the restricted solution, and
-        ``"satorra.2000"``.
+        ``"default"`` is ``"standard"`` for ML, GLS and WLS, ``"satorra.bentler.2001"`` for MLR
+        and MLM, ``"satorra.2000"`` for tests adjusted in mean and variance. Others:
+        ``"satorra.bentler.2010"``, whose free model is taken at the restricted solution.
     a_method : {"delta", "exact"}
         How ``satorra.2000`` finds the restrictions: from the Jacobians of the moments, or
         from the constraints and fixed values themselves (models that differ by these only).
@@ -225,22 +229,30 @@ def compare_models(
 
 
 def _resolve(method: str, fits: Sequence[FitResult]) -> Method:
-    tests = sorted({fit.fit_options.test for fit in fits})
-    if method == "standard":
-        return "standard"
-    if len(tests) > 1:
+    tests = {fit.estimate.scaled_test for fit in fits}
+    shown = ", ".join(sorted(test or "standard" for test in tests))
+    if len(tests) > 1 and method != "standard":
         raise InputError(
-            f"The fits have different tests ({', '.join(tests)}), which cannot be differenced.",
+            f"The fits have different tests ({shown}), which cannot be differenced.",
             remedy="Fit all models with the same estimator, or use method='standard'.",
         )
-    if method == "default":
-        return _DEFAULT[tests[0]]
-    if tests[0] == "standard":
+    test = next(iter(tests))
+    chosen: Method = _DEFAULT[test] if method == "default" else method  # type: ignore[assignment]
+    if chosen == "standard" and fits[0].fit_options.discrepancy == "ULS":
+        raise UnsupportedError(
+            "Differences of unweighted least squares are not chi-square distributed.",
+            remedy="Fit the models with estimator='ULSMV' and compare them by 'satorra.2000'.",
+        )
+    if chosen != "standard" and test is None:
         raise OptionError(
             f"method={method!r} needs scaled tests, and these fits have none.",
             remedy="Fit the models with estimator='MLR', or use method='standard'.",
         )
-    chosen: Method = method  # type: ignore[assignment]
+    if chosen.startswith("satorra.bentler") and _DEFAULT[test] == "satorra.2000":
+        raise OptionError(
+            f"method={method!r} needs tests that are scaled only, not {shown}.",
+            remedy="Use method='satorra.2000'.",
+        )
     return chosen
 
 
@@ -278,6 +290,12 @@ def _check_comparable(first: FitResult, other: FitResult) -> None:
                 f"and {block.variables[j]} is not the same.",
                 remedy=again,
             )
+    if first.fit_options.discrepancy != other.fit_options.discrepancy:
+        raise InputError(
+            "The fits minimise different discrepancies: "
+            f"{first.fit_options.estimator} and {other.fit_options.estimator}.",
+            remedy="Fit all models with the same estimator.",
+        )
     if first.fit_options.likelihood != other.fit_options.likelihood:
         raise InputError(
             "The fits have different likelihoods: "
@@ -431,7 +449,7 @@ def _table(
         "df": [fit.df for fit in fits],
     }
     for name in ("chisq", "cfi", "rmsea", "srmr", *_CRITERIA):
-        columns[name] = [float(m[name]) for m in measures]
+        columns[name] = [float(m.get(name, math.nan)) for m in measures]
     for name in ("chisq_diff", "df_diff", "p", "rmsea_d"):
         columns[name] = [math.nan, *(float(getattr(d, name)) for d in differences)]
     for name in common:

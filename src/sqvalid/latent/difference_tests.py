@@ -20,12 +20,15 @@ from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.inference import (
-    casewise_scores,
+    InformationKind,
     constrained_inverse,
     first_order_information,
-    saturated_trace,
-    score_trace,
+    information_matrix,
 )
+from sqvalid.latent.options import FitOptions
+from sqvalid.latent.problem import Problem
+from sqvalid.latent.robust import meat_matrix
+from sqvalid.latent.test_statistics import View, spreads, test_fit
 
 Method = Literal["standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000"]
 METHODS: tuple[Method, ...] = (
@@ -101,18 +104,20 @@ def satorra_bentler(restricted: Estimate, free: Estimate, free_scaling: float | 
     return Difference(plain.stat / scaling, plain.df, scaling)
 
 
+def _view(problem: Problem, locals_: Sequence[Local], inverse: Array, tangent: Array) -> View:
+    chisq = 2.0 * problem.multiplier * problem.objective.value_at(locals_)
+    return View(problem.objective, tuple(locals_), inverse, tangent, chisq, problem.df)
+
+
 def scaling_at(
     estimate: Estimate, theta: Array, locals_: Sequence[Local]
 ) -> tuple[float | None, bool]:
-    r"""Yuan-Bentler scaling factor of a model at given parameters instead of its solution.
-
-    .. math:: c = (tr\,\hat\Gamma_{NT}^{-1}\hat\Gamma - tr\,I^{-1}J) / d
-
-    with I the observed and J the first-order information at `theta`.
+    """Scaling factor of a model's test at given parameters instead of its solution.
 
     Parameters
     ----------
     estimate : Estimate
+        With a corrected test.
     theta : ndarray, shape (q,)
     locals_ : sequence of Local
         Matrices at `theta`.
@@ -122,26 +127,23 @@ def scaling_at(
     scaling : float or None
         None for a saturated model.
     is_positive : bool
-        Whether I is positive definite there; the factor means little where it is not.
-
-    References
-    ----------
-    Yuan & Bentler (2000), Sociological Methodology 30, in Mplus' variant.
+        Whether the information the factor builds on is positive definite there; the factor
+        means little where it is not.
     """
-    problem = estimate.problem
-    if problem.df == 0:
+    problem, options = estimate.problem, estimate.options
+    if problem.df == 0 or estimate.scaled_test is None:
         return None, True
     tangent = tangent_basis(problem.constraints.active_jacobian(theta))
-    inverse = constrained_inverse(problem.objective.hessian(locals_), tangent)
-    first_order = first_order_information(problem.objective, locals_, problem.blocks)
-    saturated = sum(
-        saturated_trace(
-            block, with_means=estimate.options.meanstructure, fixed=problem.fixed_index(g)
-        )
-        for g, block in enumerate(problem.blocks)
+    kind: InformationKind = options.information  # type: ignore[assignment]
+    information = information_matrix(kind, problem.objective, locals_, problem.blocks)
+    inverse = constrained_inverse(information, tangent)
+    first_order = None
+    if "yuan.bentler.mplus" in options.tests:
+        first_order = first_order_information(problem.objective, locals_, problem.blocks)
+    tests = test_fit(
+        problem, options, _view(problem, locals_, inverse.matrix, tangent), first_order
     )
-    scaling = (saturated - score_trace(inverse.matrix, first_order)) / problem.df
-    return scaling, inverse.is_positive
+    return tests.statistics[estimate.scaled_test].scaling_factor, inverse.is_positive
 
 
 def jacobian(estimate: Estimate, groups: Sequence[tuple[str, tuple[str, ...]]]) -> Array:
@@ -211,46 +213,34 @@ def delta_restrictions(free: Array, restricted: Array) -> Array:
     return np.asarray(left[:, restricted.shape[1] :].T)
 
 
-def moment_score_covariance(estimate: Estimate) -> Array:
+def moment_score_covariance(
+    problem: Problem, options: FitOptions, locals_: Sequence[Local]
+) -> Array:
     r"""Covariance of the scores that sample moments give, :math:`\Delta' V \Gamma V \Delta`.
 
     Gamma is the empirical covariance (divisor N) of the casewise moments about the sample
-    means and V the normal-theory weight at the estimates. Equal to the covariance of the
-    casewise scores taken about the sample means, so no p* x p* matrix is formed. Where there
-    are fixed covariates, the products of what they predict are taken off each case's.
+    means and V the weights of the estimator.
 
     Parameters
     ----------
-    estimate : Estimate
+    problem : Problem
         With cases.
+    options : FitOptions
+    locals_ : sequence of Local
+        Matrices at the parameters in question.
 
     Returns
     -------
     ndarray, shape (q, q)
         Per observation, groups weighted by their share.
     """
-    problem = estimate.problem
-    q = problem.objective.n_free
-    out = np.zeros((q, q))
-    for g, (slots, target, local, block) in enumerate(
-        zip(problem.slots, problem.objective.targets, estimate.locals_, problem.blocks, strict=True)
-    ):
-        if block.cases is None or block.means is None:
-            raise UnsupportedError(
-                "method='satorra.2000' needs the answers; a covariance matrix is not enough."
-            )
-        scores = casewise_scores(slots, local, block.cases, block.means)
-        fixed = problem.fixed_index(g)
-        if fixed:
-            # Moments of what fixed covariates predict do not vary from sample to sample.
-            centred = block.cases - block.means
-            slopes = np.linalg.lstsq(centred[:, fixed], centred, rcond=None)[0]
-            predicted = block.means + centred[:, fixed] @ slopes
-            scores = scores - casewise_scores(slots, local, predicted, block.means)
-        scores = scores - scores.mean(axis=0)
-        part = target.weight * (scores.T @ scores) / block.n_obs
-        out[np.ix_(slots.target, slots.target)] += part
-    return out
+    if any(block.cases is None for block in problem.blocks):
+        raise UnsupportedError(
+            "Corrections for non-normality need the answers; a covariance matrix is not enough."
+        )
+    # Only the matrices of the view are read here.
+    nothing = np.empty((0, 0))
+    return meat_matrix(spreads(problem, options, _view(problem, locals_, nothing, nothing)))
 
 
 def satorra_2000(
@@ -286,7 +276,7 @@ def satorra_2000(
     inverse = tangent.T @ free.inverse.matrix @ tangent
     middle = inverse @ restrictions.T
     weight = tangent @ middle @ np.linalg.solve(restrictions @ middle, middle.T) @ tangent.T
-    product = weight @ moment_score_covariance(free)
+    product = weight @ moment_score_covariance(free.problem, free.options, free.locals_)
     trace = float(np.trace(product))
     if not shifted:
         scaling = trace / m

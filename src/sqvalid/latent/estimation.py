@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from sqvalid.errors import EstimationError, OptionError, UnsupportedError
 from sqvalid.latent import inference, robust
 from sqvalid.latent.constraints import compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Local
-from sqvalid.latent.implied import Array
-from sqvalid.latent.optimiser import Solution, factorise, minimise
+from sqvalid.latent.implied import Array, factorise
+from sqvalid.latent.optimiser import Solution, minimise
 from sqvalid.latent.options import FitOptions
 from sqvalid.latent.problem import Problem, Structure, check_df, make_problem
-from sqvalid.latent.reference_models import Baseline, gaussian_logl, saturated_logl
+from sqvalid.latent.reference_models import Baseline, saturated_logl
 from sqvalid.latent.start import STRATEGIES, principal_axis_start, random_start
 from sqvalid.latent.test_statistics import (
     SCALED,
@@ -114,22 +115,57 @@ def _scatter(problem: Problem, seed: int, number: int, base: Array) -> Array:
     return random_start(problem.table, problem.blocks, draws, base)
 
 
-def _is_minimum(problem: Problem, solution: Solution) -> bool:
-    """Whether the Hessian has no direction of descent left at a stationary point."""
+def _nature(problem: Problem, solution: Solution) -> Literal["minimum", "flat", "failed"]:
+    """What a solution is: a minimum, one with directions F does not depend on, or neither."""
     locals_ = solution.locals_
-    if locals_ is None:
-        return False
-    if solution.multipliers.size:
-        return True
-    hessian = problem.objective.hessian(locals_)
+    if not solution.converged or locals_ is None:
+        return "failed"
     information = problem.objective.expected(locals_)
-    tangent = tangent_basis(problem.constraints.active_jacobian(solution.theta))
-    if tangent.shape[1] < tangent.shape[0]:
-        hessian = tangent.T @ hessian @ tangent
+    jacobian = problem.constraints.active_jacobian(solution.theta)
+    tangent = tangent_basis(jacobian)
+    if len(jacobian):
         information = tangent.T @ information @ tangent
-    # A small part of the information is added: a direction without curvature is not descent.
-    slack = np.maximum(np.diag(information), 1e-300) * 1e-7
-    return not hessian.size or factorise(hessian + np.diag(slack), 0.0) is not None
+    if not information.size:
+        return "minimum"
+    if not solution.multipliers.size:
+        hessian = problem.objective.hessian(locals_)
+        if len(jacobian):
+            hessian = tangent.T @ hessian @ tangent
+        # A small part of the information is added: a direction without curvature is not descent.
+        slack = np.maximum(np.diag(information), 1e-300) * 1e-7
+        if factorise(hessian + np.diag(slack), 0.0) is None:
+            return "failed"
+    whole = inference.constrained_inverse(information, np.eye(len(information)))
+    return "flat" if whole.null_vectors.shape[1] else "minimum"
+
+
+def _starts(
+    problem: Problem, options: FitOptions, start: Array | None
+) -> Iterator[tuple[str, Array]]:
+    """Start values in the order they are tried, each made when its turn comes."""
+    table, blocks = problem.table, problem.blocks
+    first = principal_axis_start(table, blocks)
+    scatter = (
+        (f"random {number + 1}", _scatter(problem, options.seed, number, first))
+        for number in range(N_RANDOM_STARTS)
+    )
+    if options.start == "random":
+        yield from scatter
+    if start is not None:
+        yield "given", start
+    order = ["principal_axis", "simple"]
+    if options.start in order[1:]:
+        order.reverse()
+    for name in order:
+        yield name, first if name == "principal_axis" else STRATEGIES[name](table, blocks)
+    lower = np.full(table.n_free, -np.inf)
+    for row in table.rows:
+        if row.free and row.op == "~~" and row.lhs == row.rhs:
+            lower[row.free - 1] = 0.0
+    bounded = compile_constraints(table, problem.fixed_values, lower, np.full(table.n_free, np.inf))
+    inside = minimise(problem.objective, bounded, first, max_iterations=options.max_iterations)
+    yield "non-negative variances, then released", inside.theta
+    yield from scatter
 
 
 def search(
@@ -139,56 +175,29 @@ def search(
 
     The order: the user's (if any), the principal axis of each factor's items, loadings of
     one, a solution with non-negative variances, ten scatters of the first. The first
-    converged minimum is taken; without one, the attempt with the smallest F.
+    minimum is taken. Where F is flat along some direction, two starts that reach the same F are
+    taken as a model that is not identified. Without either, the smallest F is returned.
     """
-    table, blocks = problem.table, problem.blocks
     attempts: list[Attempt] = []
     best: Solution | None = None
-
-    def run(name: str, begin: Array) -> Solution | None:
-        nonlocal best
+    flat: list[Solution] = []
+    for name, begin in _starts(problem, options, start):
         end = minimise(
             problem.objective,
             problem.constraints,
             begin,
             max_iterations=options.max_iterations,
         )
-        good = end.converged and _is_minimum(problem, end)
-        attempts.append(Attempt(name, good, end.half_f))
+        nature = _nature(problem, end)
+        attempts.append(Attempt(name, nature == "minimum", end.half_f))
+        if nature == "minimum":
+            return end, tuple(attempts)
+        if nature == "flat":
+            flat.append(end)
+            if len(flat) > 1 and abs(flat[0].half_f - end.half_f) < 1e-8 * (1.0 + end.half_f):
+                return flat[0], tuple(attempts)
         if best is None or end.half_f < best.half_f:
             best = end
-        return end if good else None
-
-    first = principal_axis_start(table, blocks)
-    if options.start == "random":
-        for number in range(N_RANDOM_STARTS):
-            found = run(f"random {number + 1}", _scatter(problem, options.seed, number, first))
-            if found is not None:
-                return found, tuple(attempts)
-    if start is not None:
-        found = run("given", start)
-        if found is not None:
-            return found, tuple(attempts)
-    order = ["principal_axis", "simple"]
-    if options.start in order[1:]:
-        order.reverse()
-    for name in order:
-        found = run(name, first if name == "principal_axis" else STRATEGIES[name](table, blocks))
-        if found is not None:
-            return found, tuple(attempts)
-    lower = np.full(table.n_free, -np.inf)
-    for row in table.rows:
-        if row.free and row.op == "~~" and row.lhs == row.rhs:
-            lower[row.free - 1] = 0.0
-    bounded = compile_constraints(table, problem.fixed_values, lower, np.full(table.n_free, np.inf))
-    inside = minimise(problem.objective, bounded, first, max_iterations=options.max_iterations)
-    found = run("non-negative variances, then released", inside.theta)
-    if found is not None:
-        return found, tuple(attempts)
-    for number in range(N_RANDOM_STARTS):
-        found = run(f"random {number + 1}", _scatter(problem, options.seed, number, first))
-        if found is not None:
-            return found, tuple(attempts)
     assert best is not None
     return best, tuple(attempts)
 
@@ -199,15 +208,14 @@ def _likelihoods(problem: Problem, locals_: Sequence[Local]) -> tuple[float, flo
     for g, (block, target, local) in enumerate(
         zip(problem.blocks, problem.objective.targets, locals_, strict=True)
     ):
-        gap = None if target.means is None else target.means - local.state.mu
         n = block.n_obs
-        model += gaussian_logl(n, target.covariance, local.state.sigma, gap)
-        saturated += saturated_logl(n, target.covariance)
+        best = saturated_logl(n, target.covariance)
         fixed = problem.fixed_index(g)
         if fixed:
-            part = saturated_logl(n, target.covariance[np.ix_(fixed, fixed)])
-            model -= part
-            saturated -= part
+            best -= saturated_logl(n, target.covariance[np.ix_(fixed, fixed)])
+        # F/2 is how far the model's log-likelihood is below, per respondent.
+        model += best - n * local.half_f
+        saturated += best
     return model, saturated
 
 

@@ -110,6 +110,9 @@ class FitInputs:
         in its place.
     likelihood : {"normal", "wishart"}
         Decides the multiplier: N, or N - G.
+    has_reference : bool
+        Whether `chisq` has a chi-square distribution under the model; unweighted least squares
+        have none, and p-values are then those of the scaled statistic only.
     weights : tuple of ndarray, optional
         Weights of the moments per group, for estimators without normal-theory weights.
     h1_information : {"structured", "unstructured"}
@@ -137,6 +140,7 @@ class FitInputs:
     likelihood: Literal["normal", "wishart"] = "normal"
     h1_information: Literal["structured", "unstructured"] = "structured"
     weights: tuple[Array, ...] | None = None
+    has_reference: bool = True
     robust_indices: bool = True
 
     @property
@@ -347,6 +351,10 @@ _RMSEA_CLOSE = _rmsea_variants(_rmsea_close)
 _RMSEA_NOTCLOSE = _rmsea_variants(_rmsea_notclose)
 
 
+def _pvalue(f: FitInputs, stat: float, df: float) -> float:
+    return absolute_fit.chisq_pvalue(stat, df) if f.has_reference else math.nan
+
+
 def _gfi(f: FitInputs, scaling: float = 1.0) -> float:
     # A model without chi-square (negative degrees of freedom) has no residual statistic either.
     if math.isnan(f.chisq):
@@ -374,7 +382,7 @@ REGISTRY: tuple[FitIndex, ...] = (
     FitIndex("fmin", "always", lambda f: f.fmin),
     FitIndex("chisq", "always", lambda f: f.chisq, "chisq"),
     FitIndex("df", "always", lambda f: float(f.df)),
-    FitIndex("pvalue", "always", lambda f: absolute_fit.chisq_pvalue(f.chisq, f.df), "df"),
+    FitIndex("pvalue", "always", lambda f: _pvalue(f, f.chisq, f.df), "df"),
     FitIndex("chisq_scaled", "scaled", lambda f: f.scaled_statistics[0], "chisq"),
     FitIndex("df_scaled", "scaled", lambda f: f.scaled_statistics[1]),
     FitIndex(
@@ -391,7 +399,7 @@ REGISTRY: tuple[FitIndex, ...] = (
     FitIndex(
         "baseline_pvalue",
         "always",
-        lambda f: absolute_fit.chisq_pvalue(f.baseline_chisq, f.baseline_df),
+        lambda f: _pvalue(f, f.baseline_chisq, f.baseline_df),
         "baseline",
     ),
     FitIndex("baseline_chisq_scaled", "scaled", lambda f: f.scaled_statistics[2], "baseline"),

@@ -409,6 +409,14 @@ def factor_variance_jacobian(slots: Slots, state: State) -> Array:
     return out
 
 
+def factorise(matrix: Array, tolerance: float) -> Array | None:
+    """Lower Cholesky factor, None where a pivot is under `tolerance` of its own diagonal."""
+    factor, info = dpotrf(matrix, lower=1)
+    if info != 0 or not (np.diag(factor) ** 2 > tolerance * np.diag(matrix)).all():
+        return None
+    return np.asarray(factor)
+
+
 def invert_positive_definite(matrix: Array) -> tuple[Array, float] | None:
     """Inverse and log determinant by Cholesky, or None when not positive definite."""
     factor, info = dpotrf(matrix, lower=1)

@@ -40,15 +40,7 @@ def moment_weights(estimate: Estimate) -> tuple[Array, ...] | None:
     """Weights of the moments per group; None where they are normal-theory ones."""
     if estimate.options.discrepancy not in ("ULS", "WLS"):
         return None
-    problem = estimate.problem
-    return tuple(
-        moment_weight(problem, estimate.options, g, local).dense(
-            len(target.covariance), with_means=target.means is not None
-        )
-        for g, (target, local) in enumerate(
-            zip(problem.objective.targets, estimate.locals_, strict=True)
-        )
-    )
+    return tuple(_estimator_weights(estimate) or ())
 
 
 def free_jacobians(estimate: Estimate) -> list[Array]:
@@ -73,8 +65,28 @@ def free_jacobians(estimate: Estimate) -> list[Array]:
 
 
 def _weighting(estimate: Estimate) -> dict[str, Any]:
+    """How the standard errors of residuals are computed: as those of the parameters."""
     options = estimate.options
-    return {"information": options.information, "robust": options.se == "robust.huber.white"}
+    return {
+        "information": options.information,
+        "robust": options.se in ("robust.huber.white", "robust.sem")
+        or options.discrepancy == "WLS",
+    }
+
+
+def _estimator_weights(estimate: Estimate) -> list[Array] | None:
+    """Weights in place of the information, where they are not normal-theory ones at Sigma."""
+    options, problem = estimate.options, estimate.problem
+    if options.discrepancy == "ML" and options.h1_information == "structured":
+        return None
+    return [
+        moment_weight(problem, options, g, local).dense(
+            len(target.covariance), with_means=target.means is not None
+        )
+        for g, (target, local) in enumerate(
+            zip(problem.objective.targets, estimate.locals_, strict=True)
+        )
+    ]
 
 
 def residuals(
@@ -89,7 +101,11 @@ def residuals(
         ]
     if kind == "standardized":
         return residual_statistics.standardized_residuals(
-            groups, free_jacobians(estimate), cases=cases, **_weighting(estimate)
+            groups,
+            free_jacobians(estimate),
+            cases=cases,
+            weights=_estimator_weights(estimate),
+            **_weighting(estimate),
         )
     metric: residual_statistics.Metric = kind  # type: ignore[assignment]
     return [residual_statistics.residuals(group, metric) for group in groups]
@@ -111,6 +127,7 @@ def summarise_residuals(
         groups,
         free_jacobians(estimate),
         cases=[block.cases for block in estimate.problem.blocks],
+        weights=_estimator_weights(estimate),
         **_weighting(estimate),
     )[0]
     metric: residual_statistics.Metric = kind  # type: ignore[assignment]

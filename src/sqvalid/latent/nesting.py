@@ -156,10 +156,10 @@ def reproduce(free: Estimate, restricted: Estimate) -> Reproduction:
         if best[0] < REPRODUCED:
             break
     half_f, theta = best
-    locals_ = problem.objective.locals(theta)
-    if locals_ is None:
+    locals_, matched = problem.objective.locals(theta), objective.locals(theta)
+    if locals_ is None or matched is None:
         return Reproduction(theta, np.inf, (), False)
-    information = objective.expected(locals_)
+    information = objective.expected(matched)
     tangent = tangent_basis(problem.constraints.active_jacobian(theta))
     inverse = constrained_inverse(information, tangent)
     return Reproduction(theta, half_f, tuple(locals_), not inverse.null_vectors.shape[1])

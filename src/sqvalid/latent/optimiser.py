@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dpotrs
 
 from sqvalid.latent.constraints import ConstraintSet, tangent_basis
 from sqvalid.latent.discrepancy import Local, Objective
-from sqvalid.latent.implied import Array
+from sqvalid.latent.implied import Array, factorise
 
 Mask = NDArray[np.bool_]
 # Gate on sqrt(g' I^-1 g); Newton usually ends far below.
@@ -44,6 +44,8 @@ class Solution:
         Of the active constraints, empty without them.
     locals_ : list of Local, optional
         Matrices for the derivatives at `theta`; None where Sigma is not positive definite.
+    by_newton : bool
+        Whether the last step was Newton's, with a positive definite Hessian.
     """
 
     theta: Array
@@ -53,6 +55,7 @@ class Solution:
     n_iterations: int
     multipliers: Array
     locals_: list[Local] | None
+    by_newton: bool = False
 
 
 def _solve_damped(matrix: Array, gradient: Array) -> Array:
@@ -69,14 +72,6 @@ def _solve_damped(matrix: Array, gradient: Array) -> Array:
     scaled = vectors.T @ (gradient / scale)
     step: Array = -(vectors @ (scaled / values)) / scale
     return step
-
-
-def factorise(matrix: Array, tolerance: float) -> Array | None:
-    """Lower Cholesky factor, None where a pivot is under `tolerance` of its own diagonal."""
-    factor, info = dpotrf(matrix, lower=1)
-    if info != 0 or not (np.diag(factor) ** 2 > tolerance * np.diag(matrix)).all():
-        return None
-    return np.asarray(factor)
 
 
 def _descent(factor: Array, gradient: Array) -> Array:
@@ -129,6 +124,7 @@ def minimise_free(
     norm = np.inf
     before = value
     stalled = 0
+    by_newton = False
     iteration = 0
     for iteration in range(1, max_iterations + 1):
         gradient = reduce_vector(objective.gradient(locals_))
@@ -150,6 +146,7 @@ def minimise_free(
             slope = float(gradient @ step)
             taken = _line_search(objective, constraints, phi, step, value, slope)
             if taken is not None:
+                by_newton = step is not scoring
                 break
         if taken is None:
             break
@@ -173,6 +170,7 @@ def minimise_free(
         n_iterations=iteration,
         multipliers=np.empty(0),
         locals_=locals_,
+        by_newton=by_newton,
     )
 
 

@@ -14,6 +14,7 @@ from sqvalid.display import Result, Table, format_number, format_p
 from sqvalid.errors import Diagnostic, EstimationError, ModelError, OptionError, UnsupportedError
 from sqvalid.latent.absolute_fit import chisq_pvalue
 from sqvalid.latent.constraints import Functions, make_functions, named_values, tangent_basis
+from sqvalid.latent.difference_tests import moment_score_covariance
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.inference import first_order_information
@@ -271,7 +272,7 @@ def wald_test(fit: FitResult, constraints: str | Sequence[str]) -> WaldTest:
         }
     )
     p = 0.0 if math.isinf(stat) else chisq_pvalue(stat, df)
-    return WaldTest(stat, df, p, frame, fit.fit_options.se == "robust.huber.white")
+    return WaldTest(stat, df, p, frame, fit.fit_options.se.startswith("robust"))
 
 
 @dataclass(frozen=True)
@@ -323,7 +324,7 @@ def score_statistics(
 
     With :math:`I^{-}_k` the inverse information along what the constraints k leave, the gain is
     :math:`C = I^{-}_{kept} - I^{-}_{all}`, the statistic :math:`n\,g'Cg`, and its weights
-    under non-normality the eigenvalues of CB, B the cross-products of the scores.
+    under non-normality the eigenvalues of CB, B the covariance of the scores.
 
     Parameters
     ----------
@@ -333,7 +334,8 @@ def score_statistics(
         Expected information per observation; singular where releasing leaves the model
         without identification.
     first_order : ndarray, shape (q, q), optional
-        B; without it the corrected statistics are NaN.
+        B, the covariance of the scores per observation; without it the corrected statistics
+        are NaN.
     kept, released : ndarray, shape (r, q)
         Derivatives of the constraints.
     n : float
@@ -489,6 +491,8 @@ def score_test(
     Sorbom (1989), Psychometrika 54; Satorra (1989), Psychometrika 54.
     """
     _require_converged(fit)
+    if fit.fit_options.discrepancy == "ULS":
+        raise UnsupportedError("There is no score test for unweighted least squares.")
     if add is not None and release is not None:
         raise OptionError("score_test takes release= or add=, not both.")
     estimate = fit.estimate
@@ -526,6 +530,8 @@ def score_test(
     first_order = None
     if fit.fit_options.se == "robust.huber.white":
         first_order = first_order_information(problem.objective, locals_, problem.blocks)
+    elif fit.fit_options.se == "robust.sem":
+        first_order = moment_score_covariance(problem, estimate.options, locals_)
     n = problem.multiplier
 
     total = score_statistics(gradient, information, first_order, kept, released, n)

@@ -16,6 +16,7 @@ from sqvalid.latent.implied import (
     Place,
     Slots,
     empty_matrices,
+    factorise,
     find_layout,
     make_slots,
     put,
@@ -132,9 +133,10 @@ class Problem:
 
 
 def _check_positive_definite(block: Block) -> None:
-    values, vectors = np.linalg.eigh(_correlation(block.covariance))
-    if values[0] > 1e-10:
+    correlation = _correlation(block.covariance)
+    if factorise(correlation - 1e-10 * np.eye(len(correlation)), 0.0) is not None:
         return
+    values, vectors = np.linalg.eigh(correlation)
     of_group = f" in group {block.group!r}" if block.group else ""
     involved = [
         block.variables[j] for j in np.argsort(-np.abs(vectors[:, 0])) if abs(vectors[j, 0]) > 0.05

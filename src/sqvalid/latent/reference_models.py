@@ -52,26 +52,6 @@ def baseline_df(n_variables: int, n_exogenous: int) -> int:
     return (n_variables * (n_variables - 1) - n_exogenous * (n_exogenous - 1)) // 2
 
 
-def gaussian_logl(n_obs: float, covariance: Array, sigma: Array, gap: Array | None = None) -> float:
-    """Normal log-likelihood of sample moments.
-
-    Parameters
-    ----------
-    n_obs : float
-        Cases.
-    covariance : ndarray, shape (p, p)
-        Sample covariance, divisor N.
-    sigma : ndarray, shape (p, p)
-        Covariance of the distribution.
-    gap : ndarray, shape (p,), optional
-        Sample means less implied means; zero when None.
-    """
-    p = len(covariance)
-    moments = covariance if gap is None else covariance + np.outer(gap, gap)
-    trace = float(np.trace(np.linalg.solve(sigma, moments)))
-    return -0.5 * n_obs * (p * _LOG_TWO_PI + log_det(sigma) + trace)
-
-
 def saturated_logl(n_obs: float, covariance: Array) -> float:
     """Log-likelihood of the saturated model."""
     p = len(covariance)

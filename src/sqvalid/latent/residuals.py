@@ -145,6 +145,7 @@ def residual_covariances(
     information: Information = "expected",
     robust: bool = False,
     cases: Sequence[Array | None] | None = None,
+    weights: Sequence[Array] | None = None,
 ) -> list[Array]:
     r"""Asymptotic covariance matrix of every group's raw residuals.
 
@@ -167,6 +168,8 @@ def residual_covariances(
         Whether the moments' covariance is estimated without assuming normality.
     cases : sequence of ndarray of shape (n_g, p) or None, optional
         Complete cases per group; needed when `robust` or for first-order information.
+    weights : sequence of ndarray of shape (p*, p*), optional
+        The estimator's weights, in place of the information A.
 
     Returns
     -------
@@ -180,8 +183,10 @@ def residual_covariances(
     raw: Sequence[Array | None] = [None] * len(groups) if cases is None else cases
     total = sum(group.n_obs for group in groups)
     weighted = [
-        group.n_obs / total * (jacobian.T @ _information(group, information, case))
-        for group, jacobian, case in zip(groups, jacobians, raw, strict=True)
+        group.n_obs
+        / total
+        * (jacobian.T @ (_information(group, information, case) if weights is None else weights[g]))
+        for g, (group, jacobian, case) in enumerate(zip(groups, jacobians, raw, strict=True))
     ]
     bread = sum(w @ jacobian for w, jacobian in zip(weighted, jacobians, strict=True))
     # The minimum-norm solution keeps residuals of a model with redundant parameters defined.
@@ -276,12 +281,13 @@ def standardized_residuals(
     information: Information = "expected",
     robust: bool = False,
     cases: Sequence[Array | None] | None = None,
+    weights: Sequence[Array] | None = None,
 ) -> list[Residuals]:
     """Raw residuals over their own standard errors, per group.
 
     Parameters
     ----------
-    groups, jacobians, information, robust, cases
+    groups, jacobians, information, robust, cases, weights
         As in :func:`residual_covariances`.
 
     Returns
@@ -294,7 +300,7 @@ def standardized_residuals(
     Joreskog (1981); Maydeu-Olivares (2017).
     """
     covariances = residual_covariances(
-        groups, jacobians, information=information, robust=robust, cases=cases
+        groups, jacobians, information=information, robust=robust, cases=cases, weights=weights
     )
     raw: Sequence[Array | None] = [None] * len(groups) if cases is None else cases
     return [

@@ -263,6 +263,7 @@ class FitResult(Result):
             robust_indices=name != "mean.var.adjusted",
             h1_information=e.options.h1_information,  # type: ignore[arg-type]
             weights=local_fit.moment_weights(e),
+            has_reference=e.options.discrepancy != "ULS" or e.reported_test != "standard",
         )
 
     @cached_property
@@ -283,7 +284,9 @@ class FitResult(Result):
             out[name] = {
                 "stat": test.stat,
                 "df": float(test.df),
-                "pvalue": absolute_fit.chisq_pvalue(test.stat, test.df),
+                "pvalue": math.nan
+                if name == "standard" and self.fit_options.discrepancy == "ULS"
+                else absolute_fit.chisq_pvalue(test.stat, test.df),
             }
             if name in SCALED:
                 out[name]["scaling_factor"] = test.scaling_factor

@@ -139,7 +139,7 @@ class GroupSpread:
             product = self.deviations @ inverse @ self.deviations.T
             squared = product**2
             centre = squared.mean(axis=0)
-            out = 0.5 * (squared - centre[:, None] - centre[None, :] + centre.mean())
+            out: Array = 0.5 * (squared - centre[:, None] - centre[None, :] + centre.mean())
             return out + product if self.with_means else out
         assert self.moments is not None
         if self.weight.kind == "identity":

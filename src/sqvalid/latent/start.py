@@ -40,8 +40,8 @@ def _principal_axis(correlation: Array) -> Array:
         np.fill_diagonal(reduced, communality)
         values, vectors = np.linalg.eigh(reduced)
         loadings = vectors[:, -1] * np.sqrt(max(values[-1], _LEAST))
-        communality = np.clip(loadings**2, _LEAST, _MOST)
-    return np.clip(loadings, -np.sqrt(_MOST), np.sqrt(_MOST))
+        communality = np.minimum(np.maximum(loadings**2, _LEAST), _MOST)
+    return np.sign(loadings) * np.minimum(np.abs(loadings), np.sqrt(_MOST))
 
 
 class _Group:
@@ -101,12 +101,14 @@ class _Group:
         rows = self.indicators[factor]
         at = self.place[factor]
         index = [self.place[row.rhs] for row in rows]
-        if not index or any(self.cov[i, i] <= 0 for i in index):
+        if not index or self.cov.diagonal()[index].min() <= 0:
             self.cov[at, at] = self.fixed_variance.get(factor) or 1.0
             self.loadings |= {(factor, row.rhs): 1.0 for row in rows}
             return
-        sd = np.sqrt(np.diag(self.cov)[index])
-        correlation = self.cov[np.ix_(index, index)] / np.outer(sd, sd)
+        among = self.cov[index]
+        inner = among[:, index]
+        sd = np.sqrt(inner.diagonal())
+        correlation = inner / (sd[:, None] * sd)
         raw = _principal_axis(correlation) * sd
         fixed = [i for i, row in enumerate(rows) if not row.free and row.ustart]
         variance = self.fixed_variance.get(factor)
@@ -125,13 +127,13 @@ class _Group:
         if fixed and not any(row.free for row in rows):
             loadings = np.array([float(row.ustart or 0.0) for row in rows])
         size = max(ratio**2, 1e-4 * float(sd.mean()) ** 2)
-        for row, loading, place in zip(rows, loadings, index, strict=True):
-            self.loadings[(factor, row.rhs)] = float(loading)
-            share = loading**2 * size / self.cov[place, place]
+        shares = (loadings**2 * size / sd**2).tolist()
+        for row, loading, share in zip(rows, loadings.tolist(), shares, strict=True):
+            self.loadings[(factor, row.rhs)] = loading
             before = self.unexplained.get(row.rhs, 1.0)
-            self.unexplained[row.rhs] = float(np.clip(before - share, _LEAST, _MOST))
+            self.unexplained[row.rhs] = min(max(before - share, _LEAST), _MOST)
         weight = np.sign(raw * np.sign(ratio)) / sd
-        across = weight @ self.cov[index] / float(weight @ loadings)
+        across = weight @ among / float(weight @ loadings)
         for other in measured:
             if {row.rhs for row in self.indicators[other]} & {row.rhs for row in rows}:
                 across[self.place[other]] = 0.0

@@ -6,7 +6,7 @@ import numpy as np
 
 from sqvalid.errors import Diagnostic
 from sqvalid.latent.estimation import Attempt, Estimate
-from sqvalid.latent.implied import Array
+from sqvalid.latent.implied import Array, factorise
 from sqvalid.latent.parameter_table import Row
 
 # An eigenvalue of a correlation matrix this close to zero is a boundary, not a population.
@@ -179,7 +179,7 @@ def _indefinite(covariance: Array) -> tuple[float, Array, Array] | None:
     variance = np.diag(covariance)
     scale = np.sqrt(np.maximum(np.abs(variance), 1e-12))
     correlation = covariance / np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(correlation)
-    if values[0] > _SMALLEST:
+    if factorise(correlation - _SMALLEST * np.eye(len(correlation)), 0.0) is not None:
         return None
+    values, vectors = np.linalg.eigh(correlation)
     return float(values[0]), vectors[:, 0], correlation
