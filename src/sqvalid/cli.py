@@ -245,7 +245,7 @@ def fit_command(
 
     from sqvalid import latent
     from sqvalid.errors import SqvalidWarning
-    from sqvalid.study import model_variables
+    from sqvalid.latent import model_variables
     from sqvalid.survey import check_items, read_frame
 
     if sum(source is not None for source in (data, cov, cor)) != 1:

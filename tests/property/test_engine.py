@@ -76,6 +76,9 @@ ZOO = {
         HS.replace("x2", "a*x2").replace("x3", "b*x3") + "\nb == a^2 + 0.3\nr := b/a",
         {},
     ),
+    "gls": ("sem", HS + "\nspeed ~ visual", {"estimator": "GLS", "meanstructure": True}),
+    "uls": ("cfa", HS + "\ng =~ visual + textual + speed", {"estimator": "ULSM"}),
+    "wls": ("cfa", HS, {"estimator": "WLS", "group": "school", "group_equal": ("loadings",)}),
     "residual_covariance": ("cfa", HS + "\nx1 ~~ x4\nx7 ~~ x8", {"estimator": "MLR"}),
 }
 

@@ -223,6 +223,35 @@ def test_two_groups_with_robust_statistics(data):
     assert text.count("\nR-square") == 2
 
 
+ESTIMATORS = ["ML", "MLF", "MLR", "MLM", "MLMV", "MLMVS", "GLS", "WLS", "ULS", "ULSM", "ULSMV"]
+
+
+@pytest.mark.parametrize("group", [None, "site"])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_estimator_has_its_words(data, estimator, group):
+    fit = sq.cfa("f =~ a + b + c\ng =~ d + e + h", data, estimator=estimator, group=group)
+    m = fit.fit_measures
+    test = section(fit.summary(), "Test of the model")
+    shown = [format_number(m[n]) for n in ("chisq", "chisq_scaled") if n in m]
+    assert cells(test, "Chi-square") == shown
+    if "chisq_scaled" in m:
+        factor = next(line for line in test.splitlines() if "Scaling factor" in line)
+        assert factor.split()[-1] == format_number(m["chisq_scaling_factor"])
+    if "shifted" in fit.fit_options.test:
+        shift = fit.tests["scaled.shifted"]["shift_parameter"]
+        assert cells(test, "Shift") == [format_number(shift)]
+    assert fit.summary(lang="zh") != fit.summary()
+
+
+def test_further_tests_are_listed(data):
+    fit = sq.cfa(
+        "f =~ a + b + c\ng =~ d + e + h", data, test=("satorra.bentler", "browne.residual.adf")
+    )
+    test = section(fit.summary(), "Test of the model")
+    stat = fit.tests["browne.residual.adf"]["stat"]
+    assert cells(test, "Browne's residual statistic, distribution-free") == [format_number(stat)]
+
+
 def test_modification_indices_are_the_large_ones(data):
     fit = sq.cfa("f =~ a + b + c + d + e + h", data)
     indices = fit.modification_indices()

@@ -190,7 +190,7 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         options.get("h1_information"),
     )
     group = options.get("group")
-    variables = _variables(spec)
+    variables = model_variables(spec)
     moments = _moments(data, variables, group, options)
     start = options.get("start", "default")
     given = start if isinstance(start, str) else "given"
@@ -254,10 +254,27 @@ def _unturned(data: Any, variables: Sequence[str]) -> tuple[Diagnostic, ...]:
     return (Diagnostic("reverse_items_not_turned", "warning", tuple(items), values),)
 
 
-def _variables(spec: ModelSpec) -> tuple[str, ...]:
-    blocks = dict.fromkeys(term.block for term in spec.terms)
+def model_variables(model: str | ModelSpec) -> tuple[str, ...]:
+    """Observed variables of a model, in the order of its matrices.
+
+    Parameters
+    ----------
+    model : str or ModelSpec
+        Model text in lavaan's language.
+
+    Raises
+    ------
+    ModelSyntaxError
+        The text does not follow the grammar.
+
+    Examples
+    --------
+    >>> model_variables("f =~ x1 + x2; f ~ age")
+    ('x1', 'x2', 'age')
+    """
+    spec = parse_model(model) if isinstance(model, str) else model
     names: dict[str, None] = {}
-    for block in blocks:
+    for block in dict.fromkeys(term.block for term in spec.terms):
         roles = find_roles([term for term in spec.terms if term.block == block])
         names |= dict.fromkeys(roles.observed)
     return tuple(names)

@@ -116,8 +116,9 @@ class _Group:
             # The metric is the one the fixed loadings set: least squares over them.
             wanted = np.array([float(rows[i].ustart or 0.0) for i in fixed])
             ratio = float(wanted @ raw[fixed] / (wanted @ wanted))
-            if abs(ratio) < 1e-3 * float(np.abs(raw).max()):
-                ratio = float(np.abs(raw).mean())
+            # A marker that measures nothing sets no metric: let it measure a little.
+            if abs(ratio) < 1e-2 * float(sd[fixed].min()):
+                ratio = 0.3 * float(sd[fixed].min())
         elif variance is not None and variance > 0:
             ratio = float(np.sign(raw.sum()) or 1.0) / np.sqrt(variance)
         else:
@@ -126,7 +127,8 @@ class _Group:
         loadings = raw / ratio
         if fixed and not any(row.free for row in rows):
             loadings = np.array([float(row.ustart or 0.0) for row in rows])
-        size = max(ratio**2, 1e-4 * float(sd.mean()) ** 2)
+        metric = float(sd[fixed].min()) if fixed else 0.0
+        size = max(ratio**2, 1e-4 * metric**2)
         shares = (loadings**2 * size / sd**2).tolist()
         for row, loading, share in zip(rows, loadings.tolist(), shares, strict=True):
             self.loadings[(factor, row.rhs)] = loading

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # 5 % point of chi-square on 1 degree of freedom: smaller indices promise nothing.
 _LEAST_MI = 3.84
-_SANDWICH = "robust.huber.white"
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,16 @@ class _Say:
         return wording.text(f"summary.{key}", self.lang, **values)
 
 
+def _key(name: str) -> str:
+    """An option's value as the end of a key."""
+    return name.replace(".", "_")
+
+
 def _estimation(fit: FitResult, say: _Say) -> _Section:
     options, estimate = fit.fit_options, fit.estimate
     constraints = estimate.problem.constraints
     constrained = estimate.solution.multipliers.size > 0 or constraints.equalities.n_functions > 0
     n_equal = fit.n_free - estimate.n_free
-    se = "robust" if options.se == _SANDWICH else options.se
     facts: list[tuple[str, str]] = [
         (say("converged_after" if fit.converged else "stopped_after"), str(fit.n_iterations)),
     ]
@@ -96,8 +99,8 @@ def _estimation(fit: FitResult, say: _Say) -> _Section:
         facts.append((say("likelihood_wishart"), ""))
     facts += [
         (say("optimiser"), say("optimiser_constrained" if constrained else "optimiser_free")),
-        (say("standard_errors"), say(f"standard_errors_{se}")),
-        (say("information"), say(f"information_{options.information.replace('.', '_')}")),
+        (say("standard_errors"), say(f"standard_errors_{_key(options.se)}")),
+        (say("information"), say(f"information_{_key(options.information)}")),
         (say("free_parameters"), str(fit.n_free)),
     ]
     if n_equal:
@@ -123,8 +126,51 @@ def _group_chisq(fit: FitResult) -> list[float]:
     ]
 
 
+def _measures(
+    m: Mapping[str, float], name: str, stem: str, kinds: Sequence[str], how: Any = format_number
+) -> _Line:
+    """A fit measure in its standard, scaled and robust version."""
+    return _Line(f"  {name}", tuple(how(m.get(f"{stem}{kind}", float("nan"))) for kind in kinds))
+
+
+def _test_title(fit: FitResult, say: _Say) -> str:
+    reported = fit.fit_options.reported_test
+    name = "" if reported == "standard" else f": {say(f'test_{_key(reported)}')}"
+    return say("model_test") + name
+
+
+def _test_lines(fit: FitResult, m: Mapping[str, float], say: _Say) -> list[_Line]:
+    """The test of the model, its corrected version, each group's part, and other tests."""
+    corrected = fit.estimate.scaled_test
+    kinds = ["", "_scaled"] if corrected is not None else [""]
+    out = [_measures(m, say("chisq"), "chisq", kinds)]
+    reported = fit.fit_options.reported_test
+    shift = 0.0 if corrected is None else fit.tests[corrected]["shift_parameter"]
+    if len(fit.group_labels) > 1 and reported == "standard":
+        for label, value in zip(fit.group_labels, _group_chisq(fit), strict=True):
+            # A shift belongs to no group.
+            parts = [value]
+            if corrected is not None and not shift:
+                parts.append(value / m["chisq_scaling_factor"])
+            name = f"    {say('group_contribution', label=label)}"
+            out.append(_Line(name, tuple(map(format_number, parts))))
+    out.append(_measures(m, say("df"), "df", kinds, _count))
+    out.append(_measures(m, say("pvalue"), "pvalue", kinds, format_p))
+    if corrected is not None:
+        name = say("scaling_factor", test=say(f"test_{_key(corrected)}"))
+        out.append(_Line(f"  {name}", ("", format_number(m["chisq_scaling_factor"]))))
+        if shift:
+            out.append(_Line(f"  {say('shift')}", ("", format_number(shift))))
+    for other, test in fit.tests.items():
+        if other not in ("standard", reported, corrected):
+            out.append(_Line(f"  {say(f'test_{_key(other)}')}", (format_number(test["stat"]),)))
+            out.append(_Line(f"    {say('df')}", (_count(test["df"]),)))
+            out.append(_Line(f"    {say('pvalue')}", (format_p(test["pvalue"]),)))
+    return out
+
+
 def _fit_sections(fit: FitResult, say: _Say, *, complete: bool) -> list[_Section]:
-    m = fit.fit_measures.to_dict()
+    m = {str(name): float(value) for name, value in fit.fit_measures.items()}
     scaled = "chisq_scaled" in m
     kinds = ["", *(["_scaled"] if scaled else [])]
     indices = [*kinds, *(["_robust"] if "cfi_robust" in m else [])]
@@ -134,23 +180,12 @@ def _fit_sections(fit: FitResult, say: _Say, *, complete: bool) -> list[_Section
         return all_heads[: len(columns)] if scaled else ()
 
     def line(name: str, stem: str, columns: Sequence[str], how: Any = format_number) -> _Line:
-        values = (m.get(f"{stem}{kind}", float("nan")) for kind in columns)
-        return _Line(f"  {name}", tuple(how(value) for value in values))
+        return _measures(m, name, stem, columns, how)
 
     def section(title: str, columns: Sequence[str], lines: Iterable[_Line]) -> _Section:
         return _Section(say(title), heads(columns), tuple(lines))
 
-    test = [line(say("chisq"), "chisq", kinds)]
-    if len(fit.group_labels) > 1:
-        for label, value in zip(fit.group_labels, _group_chisq(fit), strict=True):
-            parts = [value, *([value / m["chisq_scaling_factor"]] if scaled else [])]
-            name = f"    {say('group_contribution', label=label)}"
-            test.append(_Line(name, tuple(map(format_number, parts))))
-    test += [line(say("df"), "df", kinds, _count), line(say("pvalue"), "pvalue", kinds, format_p)]
-    if scaled:
-        factor = format_number(m["chisq_scaling_factor"])
-        test.append(_Line(f"  {say('scaling_factor')}", ("", factor)))
-    out = [section("model_test", kinds, test)]
+    out = [_Section(_test_title(fit, say), heads(kinds), tuple(_test_lines(fit, m, say)))]
     if not complete:
         return out
     baseline = [

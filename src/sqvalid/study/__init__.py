@@ -22,9 +22,7 @@ from sqvalid.effects import estimate_effects
 from sqvalid.errors import Diagnostic, InputError, OptionError, SqvalidWarning, check_choice
 from sqvalid.findings import build_ledger
 from sqvalid.instruments import load_instrument
-from sqvalid.latent import FitResult, cfa, sem
-from sqvalid.latent.parameter_table import find_roles
-from sqvalid.latent.syntax import parse_model
+from sqvalid.latent import FitResult, cfa, model_variables, sem
 from sqvalid.reliability import assess_reliability
 from sqvalid.second_opinion import ask_second_opinion
 from sqvalid.study.folder import check_target, write_page, write_result
@@ -37,35 +35,9 @@ __all__ = [
     "Study",
     "StudyResult",
     "check_target",
-    "model_variables",
     "write_page",
     "write_result",
 ]
-
-
-def model_variables(text: str) -> tuple[str, ...]:
-    """Return the observed variables of a model text, in the order of the model.
-
-    Parameters
-    ----------
-    text : str
-        Model text in lavaan's language.
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    ModelSyntaxError
-        The text does not follow the grammar.
-    """
-    spec = parse_model(text)
-    names: dict[str, None] = {}
-    for block in dict.fromkeys(term.block for term in spec.terms):
-        roles = find_roles([term for term in spec.terms if term.block == block])
-        names |= dict.fromkeys(roles.observed)
-    return tuple(names)
 
 
 class StudyResult(findings.StudyResult):
