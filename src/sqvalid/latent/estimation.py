@@ -10,11 +10,12 @@ import numpy as np
 
 from sqvalid.errors import EstimationError, OptionError, UnsupportedError
 from sqvalid.latent import inference, robust
+from sqvalid.latent.bollen_stine import BollenStine, bollen_stine
 from sqvalid.latent.constraints import compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.implied import Array, factorise
 from sqvalid.latent.optimiser import Solution, minimise
-from sqvalid.latent.options import FitOptions
+from sqvalid.latent.options import SANDWICHES, FitOptions
 from sqvalid.latent.problem import Problem, Structure, check_df, make_problem
 from sqvalid.latent.reference_models import Baseline, saturated_logl
 from sqvalid.latent.start import STRATEGIES, principal_axis_start, random_start
@@ -56,6 +57,8 @@ class Estimate:
         Inverse information per observation.
     tests : TestsOfFit
         Test statistics of the model and of the baseline, by lavaan's names.
+    bollen_stine : BollenStine, optional
+        The bootstrap of the standard statistic, where it was asked for.
     """
 
     problem: Problem
@@ -69,6 +72,7 @@ class Estimate:
     tests: TestsOfFit
     logl: float | None
     unrestricted_logl: float | None
+    bollen_stine: BollenStine | None = None
 
     @property
     def chisq(self) -> float:
@@ -208,7 +212,7 @@ def _likelihoods(problem: Problem, locals_: Sequence[Local]) -> tuple[float, flo
     for g, (block, target, local) in enumerate(
         zip(problem.blocks, problem.objective.targets, locals_, strict=True)
     ):
-        n = block.n_obs
+        n = block.total_weight
         best = saturated_logl(n, target.covariance)
         fixed = problem.fixed_index(g)
         if fixed:
@@ -269,7 +273,7 @@ def estimate(
     )
     inverse = inference.constrained_inverse(information, tangent)
     first_order = None
-    if options.se == "robust.huber.white" or "yuan.bentler.mplus" in options.tests:
+    if options.se in SANDWICHES or "yuan.bentler.mplus" in options.tests:
         first_order = inference.first_order_information(problem.objective, locals_, problem.blocks)
     chisq = 2.0 * problem.multiplier * problem.objective.value_at(locals_)
     view = View(
@@ -295,14 +299,18 @@ def estimate(
         tests=test_fit(problem, options, view, first_order),
         logl=logl,
         unrestricted_logl=saturated,
+        bollen_stine=bollen_stine(problem, options, solution, view.chisq)
+        if "bollen.stine" in options.tests
+        else None,
     )
 
 
 def _check_cases(problem: Problem, options: FitOptions) -> None:
     """Refuse what needs the answers when there is only a matrix."""
     needs = (
-        options.se in ("robust.huber.white", "robust.sem")
+        options.se in (*SANDWICHES, "robust.sem")
         or options.information == "first.order"
+        or "bollen.stine" in options.tests
         or any(name in SCALED or "adf" in name for name in options.tests)
     )
     if needs and any(block.cases is None for block in problem.blocks):
@@ -332,7 +340,7 @@ def _vcov(
             return np.full_like(bread, np.nan)
         case "standard":
             return bread / n
-        case "robust.huber.white":
+        case "robust.huber.white" | "robust.cluster":
             assert first_order is not None
             return np.asarray(bread @ first_order @ bread / n)
     bread = inference.constrained_inverse(

@@ -27,12 +27,15 @@ from sqvalid.latent.options import (
     BOUNDS,
     FitOptions,
     as_tuple,
+    resolve_draws,
     resolve_estimator,
+    sampling_estimator,
     table_options,
 )
 from sqvalid.latent.parameter_table import find_roles
 from sqvalid.latent.problem import make_structure
 from sqvalid.latent.result import FitResult
+from sqvalid.latent.sampling import sampling_diagnostics
 from sqvalid.latent.syntax import ModelSpec, format_model, parse_model
 from sqvalid.latent.trouble import find_trouble
 from sqvalid.moments import Moments, moments_from_frame, moments_from_matrices
@@ -89,9 +92,6 @@ _NOT_YET: Mapping[str, tuple[Any, ...]] = {
     "ordered": (None, False),
     "parameterization": ("delta", None),
     "conditional_x": (None, False),
-    "bootstrap": (None,),
-    "cluster": (None,),
-    "sampling_weights": (None,),
     "rotation": (None,),
     "rotation_options": (None,),
 }
@@ -156,8 +156,35 @@ def _moments(
         )
     if isinstance(data, Moments):
         return data
-    wanted = [*variables, *([group] if group else [])]
-    return moments_from_frame(_as_frame(data, wanted), variables, group=group)
+    columns = {
+        name: options[key]
+        for name, key in (("cluster", "cluster"), ("weights", "sampling_weights"))
+        if options.get(key) is not None
+    }
+    for key in columns.values():
+        if not isinstance(key, str):
+            raise OptionError(f"{key!r} is not the name of a column.")
+    wanted = [*variables, *([group] if group else []), *columns.values()]
+    return moments_from_frame(_as_frame(data, wanted), variables, group=group, **columns)
+
+
+def _sampling_columns(data: Any, options: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Columns with the clusters and the weights, which prepared moments bring along."""
+    out = []
+    for key, known in (("cluster", "cluster_variable"), ("sampling_weights", "weight_variable")):
+        asked = options.get(key)
+        if options.get("cov") is not None and asked is not None:
+            raise UnsupportedError(f"{key}= needs the answers; a matrix is not enough.")
+        if isinstance(data, Moments):
+            found = getattr(data, known)
+            if asked is not None and asked != found:
+                raise OptionError(
+                    f"{key}={asked!r}, but the moments were computed with {found!r}.",
+                    remedy=f"Give {key}= where the moments are computed.",
+                )
+            asked = found
+        out.append(asked)
+    return out[0], out[1]
 
 
 def _has_means(
@@ -165,6 +192,9 @@ def _has_means(
 ) -> bool:
     asked = options.get("meanstructure")
     available = all(block.means is not None for block in moments.blocks)
+    if any(block.clusters is not None for block in moments.blocks):
+        # As in lavaan: the sums of the deviations in a cluster are scores of the means.
+        return True
     if asked is not None:
         return bool(asked)
     implied = (
@@ -182,13 +212,20 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     if not isinstance(text, str):
         raise InputError(f"The model is a {type(model).__name__}; it must be text.")
     spec = parse_model(text)
+    cluster, weights = _sampling_columns(data, options)
+    estimator = sampling_estimator(
+        str(options.get("estimator", "ML")), sampled=cluster is not None or weights is not None
+    )
     defaults, tests = resolve_estimator(
-        str(options.get("estimator", "ML")),
+        estimator,
         options.get("se"),
         options.get("test"),
         options.get("information"),
         options.get("h1_information"),
+        cluster=cluster,
+        sampling_weights=weights,
     )
+    draws = resolve_draws(options.get("bootstrap"), tests)
     group = options.get("group")
     variables = model_variables(spec)
     moments = _moments(data, variables, group, options)
@@ -198,7 +235,7 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     fixed_x = options.get("fixed_x")
     resolved = FitOptions(
         function=function,
-        estimator=str(options.get("estimator", "ML")),
+        estimator=estimator,
         likelihood=check_choice(
             "likelihood", options.get("likelihood", "normal"), ("normal", "wishart")
         ),
@@ -221,6 +258,9 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         seed=int(options.get("seed", DEFAULT_SEED)),
         max_iterations=int(options.get("max_iterations", 300)),
         sample_cov_rescale=bool(options.get("sample_cov_rescale", True)),
+        cluster=cluster,
+        sampling_weights=weights,
+        bootstrap=draws,
     )
     if resolved.likelihood == "wishart" and resolved.estimator != "ML":
         raise OptionError("likelihood='wishart' goes with estimator='ML' only.")
@@ -240,7 +280,11 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         moments.group_labels,
     )
     result = estimate(structure, moments, resolved, _start_vector(start, structure.table.n_free))
-    diagnostics = (*_unturned(data, structure.table.variables), *find_trouble(result))
+    diagnostics = (
+        *_unturned(data, structure.table.variables),
+        *sampling_diagnostics(moments, result.n_free),
+        *find_trouble(result),
+    )
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
 
@@ -325,7 +369,10 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
         ``std_lv``, ``effect_coding``, ``meanstructure``, ``fixed_x``, ``orthogonal``,
         ``likelihood`` ("normal", "wishart"), ``bounds`` ("none", "pos.var"), ``se``, ``test``,
         ``information`` ("expected", "observed", "first.order"), ``start``, ``seed``,
-        ``cov``, ``mean``, ``n_obs``, ``sample_cov_rescale``.
+        ``cov``, ``mean``, ``n_obs``, ``sample_cov_rescale``. ``cluster`` names the column of
+        the clusters (branches, schools) that respondents were drawn in, ``sampling_weights``
+        the one of their weights; both mean robust statistics (MLR). ``bootstrap`` is the
+        number of draws of ``test="bollen.stine"``.
 
     Returns
     -------

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from sqvalid.latent.discrepancy import Local, Objective
 from sqvalid.latent.implied import Array, Slots, invert_positive_definite
+from sqvalid.latent.sampling import cluster_correction, cluster_order, independent_sums
 from sqvalid.moments import Block
 
 InformationKind = Literal["expected", "observed", "first.order"]
@@ -47,7 +48,10 @@ def casewise_scores(slots: Slots, local: Local, cases: Array, means: Array | Non
 def first_order_information(
     objective: Objective, locals_: Sequence[Local], blocks: Sequence[Block]
 ) -> Array:
-    """Mean cross-product of the casewise scores, shape (q, q)."""
+    """Mean cross-product of the casewise scores, shape (q, q).
+
+    Scores are weighted where respondents are, and summed within clusters first.
+    """
     q = objective.n_free
     out = np.zeros((q, q))
     for slots, target, local, block in zip(
@@ -58,7 +62,8 @@ def first_order_information(
         centre = None if target.means is not None else block.means
         scores = np.zeros((block.n_obs, q))
         scores[:, slots.target] = casewise_scores(slots, local, block.cases, centre)
-        out += target.weight * (scores.T @ scores) / block.n_obs
+        scores = independent_sums(scores, block)
+        out += target.weight * (scores.T @ scores) / block.total_weight
     return out
 
 
@@ -147,8 +152,8 @@ def _safe_inverse(matrix: Array) -> Array | None:
 def _deviations(block: Block) -> Array:
     """Answers less their means; the caller has checked that there are answers."""
     assert block.cases is not None
-    deviations: Array = block.cases - block.cases.mean(axis=0)
-    return deviations
+    means = block.cases.mean(axis=0) if block.weights is None else block.means
+    return np.asarray(block.cases - means)
 
 
 def saturated_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()) -> float:
@@ -158,7 +163,13 @@ def saturated_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()
               d_n^2 = (y_n - m)' S^{-1} (y_n - m)
 
     The term in brackets is the means'. It is the number of moments when answers are normal.
-    What belongs to fixed covariates alone is taken off.
+    What belongs to fixed covariates alone is taken off. With sampling weights the squared
+    weight stands before each term; with clusters the trace is
+
+    .. math:: \frac{1}{N}\sum_c \tfrac12 ||\textstyle\sum_{n\in c} w_n (z_n z_n' - I)||^2
+              \;[+\; ||\textstyle\sum_{n\in c} w_n z_n||^2], \qquad z_n = L^{-1}(y_n - m)
+
+    times C / (C - 1), with L the Cholesky factor of S and C clusters.
     """
     deviations = _deviations(block)
 
@@ -166,24 +177,53 @@ def saturated_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()
         centred, covariance = deviations, block.covariance
         if index is not None:
             centred, covariance = centred[:, index], covariance[np.ix_(index, index)]
+        if block.clusters is not None:
+            return _clustered_trace(block, centred, covariance, with_means=with_means)
         distance = np.einsum("ij,ij->i", centred, cho_solve(cho_factor(covariance), centred.T).T)
         p = len(covariance)
+        if block.weights is not None:
+            terms = 0.5 * (distance**2 - 2.0 * distance + p) + (distance if with_means else 0.0)
+            return float(block.weights**2 @ terms) / block.total_weight
         return 0.5 * (float((distance**2).mean()) - p) + (p if with_means else 0.0)
 
     return part(None) - (part(list(fixed)) if fixed else 0.0)
+
+
+def _clustered_trace(
+    block: Block, deviations: Array, covariance: Array, *, with_means: bool
+) -> float:
+    """The saturated trace with moments summed within clusters, one p x p matrix at a time."""
+    z = solve_triangular(np.linalg.cholesky(covariance), deviations.T, lower=True).T
+    order, starts = cluster_order(block)
+    z = np.ascontiguousarray(z[order])
+    weight = np.ones(len(z)) if block.weights is None else block.weights[order]
+    weighted = z * weight[:, None]
+    ends = np.append(starts[1:], len(z))
+    total = 0.0
+    for start, end, share in zip(
+        starts.tolist(), ends.tolist(), np.add.reduceat(weight, starts).tolist(), strict=True
+    ):
+        products = weighted[start:end].T @ z[start:end]
+        products.ravel()[:: len(covariance) + 1] -= share
+        total += 0.5 * float(np.vdot(products, products))
+    if with_means:
+        total += float((np.add.reduceat(weighted, starts, axis=0) ** 2).sum())
+    return total * cluster_correction(len(starts)) / block.total_weight
 
 
 def independence_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()) -> float:
     r"""Trace of information^-1 times score cross-products under independence.
 
     The baseline has variances (and means) of the variables that are not fixed covariates:
-    :math:`\sum_j \tfrac12 (m_{4j}/v_j^2 - 1) \;[+\; 1]`.
+    :math:`\sum_j \tfrac12 (m_{4j}/v_j^2 - 1) \;[+\; 1]`, with scores weighted and summed
+    within clusters where there are weights and clusters.
     """
     keep = [j for j in range(block.n_variables) if j not in set(fixed)]
-    centred = _deviations(block)[:, keep]
-    variance = np.diag(block.covariance)[keep]
-    kurtosis = (centred**4).mean(axis=0) / variance**2
-    return float((0.5 * (kurtosis - 1.0)).sum()) + (len(keep) if with_means else 0.0)
+    standard = _deviations(block)[:, keep] / np.sqrt(np.diag(block.covariance)[keep])
+    total = 0.5 * float((independent_sums(standard**2 - 1.0, block) ** 2).sum())
+    if with_means:
+        total += float((independent_sums(standard, block) ** 2).sum())
+    return total / block.total_weight
 
 
 def score_trace(inverse: Array, first_order: Array) -> float:

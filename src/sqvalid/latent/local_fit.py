@@ -13,6 +13,7 @@ from sqvalid.latent import residuals as residual_statistics
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.residual_averages import GroupMoments
+from sqvalid.latent.sampling import refuse_sampling
 from sqvalid.latent.test_statistics import moment_weight
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
@@ -23,7 +24,7 @@ def group_moments(estimate: Estimate) -> tuple[GroupMoments, ...]:
     problem = estimate.problem
     return tuple(
         GroupMoments(
-            n_obs=float(block.n_obs),
+            n_obs=block.total_weight,
             covariance=target.covariance,
             implied_covariance=local.state.sigma,
             means=target.means,
@@ -94,6 +95,8 @@ def residuals(
 ) -> list[residual_statistics.Residuals]:
     """Residuals of every group in one of the metrics of `RESIDUAL_KINDS`."""
     cases = [block.cases for block in estimate.problem.blocks]
+    if kind in ("normalized", "standardized"):
+        refuse_sampling(estimate.problem.blocks, "Residuals over their standard errors are")
     if kind == "normalized":
         return [
             residual_statistics.normalized_residuals(group, cases=case, **_weighting(estimate))
@@ -123,6 +126,7 @@ def summarise_residuals(
     """
     if len(groups) > 1:
         raise UnsupportedError("Summaries of residuals are available for one group only.")
+    refuse_sampling(estimate.problem.blocks, "Summaries of residuals are")
     covariance = residual_statistics.residual_covariances(
         groups,
         free_jacobians(estimate),

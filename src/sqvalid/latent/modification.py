@@ -150,7 +150,7 @@ def modification_tests(estimate: Estimate) -> Modifications:
             # lavaan's least squares gradient carries (N - 1) / N, its information does not.
             gradient = gradient * problem.multiplier / sum(b.n_obs for b in problem.blocks)
         # lavaan counts all respondents here, under the Wishart likelihood too.
-        mi.append(problem.blocks[g].n_obs / target.weight * gradient**2 / left)
+        mi.append(problem.blocks[g].total_weight / target.weight * gradient**2 / left)
         epc.append(-gradient / left)
     if not rows:
         return Modifications((), np.empty(0), np.empty(0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sqvalid.errors import OptionError, UnsupportedError, check_choice
@@ -42,7 +42,15 @@ ESTIMATORS: Mapping[str, EstimatorDefaults] = {
     "WLS": EstimatorDefaults("WLS", "standard", "standard", h1_information="unstructured"),
 }
 _LATER = ("DWLS", "WLSM", "WLSMV")
-SE_KINDS = ("standard", "robust.sem", "robust.sem.nt", "robust.huber.white", "none")
+SE_KINDS = (
+    "standard",
+    "robust.sem",
+    "robust.sem.nt",
+    "robust.huber.white",
+    "robust.cluster",
+    "none",
+)
+SANDWICHES = ("robust.huber.white", "robust.cluster")
 _SE_LATER = ("bootstrap",)
 TESTS = (
     "standard",
@@ -55,8 +63,11 @@ TESTS = (
     "browne.residual.nt.model",
     "browne.residual.adf",
     "browne.residual.adf.model",
+    "bollen.stine",
 )
-_TESTS_LATER = ("bollen.stine",)
+# Tests that know of sampling weights and of clusters.
+_SAMPLING_TESTS = ("standard", "yuan.bentler.mplus")
+DEFAULT_DRAWS = 1000
 INFORMATION = ("expected", "observed", "first.order")
 BOUNDS = ("none", "pos.var")
 
@@ -86,6 +97,9 @@ class FitOptions:
     seed: int
     max_iterations: int
     sample_cov_rescale: bool
+    cluster: str | None = None
+    sampling_weights: str | None = None
+    bootstrap: int | None = None
 
     @property
     def test(self) -> str:
@@ -121,8 +135,14 @@ def resolve_estimator(
     test: str | Sequence[str] | None,
     information: str | None,
     h1_information: str | None,
+    *,
+    cluster: str | None = None,
+    sampling_weights: str | None = None,
 ) -> tuple[EstimatorDefaults, tuple[str, ...]]:
     """What an estimator and its options mean.
+
+    With clusters or sampling weights the estimator is "ML" or "MLR", which are then the same:
+    a sandwich and the Yuan-Bentler (Mplus) test with the observed information.
 
     Returns
     -------
@@ -149,16 +169,26 @@ def resolve_estimator(
         raise UnsupportedError(f"se={se!r} is not available yet.")
     asked = as_tuple(test) or (row.test,)
     for name in asked:
-        if name in _TESTS_LATER:
-            raise UnsupportedError(f"test={name!r} is not available yet.")
         check_choice("test", name, TESTS)
+    _check_sampling(estimator, se, asked, cluster, sampling_weights)
+    if cluster is not None:
+        row = replace(row, se="robust.cluster")
+    if "bollen.stine" in asked and row.discrepancy == "WLS":
+        raise UnsupportedError(
+            "test='bollen.stine' is not available with estimator='WLS'.",
+            remedy="Use estimator='ML', 'GLS' or 'ULS'.",
+        )
     resolved_se = row.se if se is None else check_choice("se", se, SE_KINDS)
+    if resolved_se == "robust.cluster" and cluster is None:
+        raise OptionError(
+            "se='robust.cluster' needs clusters.", remedy="Name their column: cluster=."
+        )
     if resolved_se == "robust.huber.white" and row.discrepancy != "ML":
         raise UnsupportedError("se='robust.huber.white' goes with maximum likelihood.")
     if "yuan.bentler.mplus" in asked and row.discrepancy != "ML":
         raise UnsupportedError("test='yuan.bentler.mplus' goes with maximum likelihood.")
     if information is None:
-        robust = resolved_se == "robust.huber.white"
+        robust = resolved_se in SANDWICHES
         resolved = "observed" if robust else row.information
     else:
         resolved = check_choice("information", information, INFORMATION)
@@ -169,6 +199,57 @@ def resolve_estimator(
         h1 = check_choice("h1_information", h1_information, ("structured", "unstructured"))
     tests = ("standard", *dict.fromkeys(name for name in asked if name != "standard"))
     return EstimatorDefaults(row.discrepancy, resolved_se, tests[-1], resolved, h1), tests
+
+
+def sampling_estimator(estimator: str, *, sampled: bool) -> str:
+    """Name of the estimator that stands in the options: ML with clusters or weights is MLR."""
+    return "MLR" if sampled and estimator == "ML" else estimator
+
+
+def _check_sampling(
+    estimator: str,
+    se: str | None,
+    tests: Sequence[str],
+    cluster: str | None,
+    sampling_weights: str | None,
+) -> None:
+    """Refuse what would ignore clusters or weights."""
+    option = "cluster" if cluster is not None else "sampling_weights"
+    if cluster is None and sampling_weights is None:
+        return
+    if estimator != "MLR":
+        raise UnsupportedError(
+            f"estimator={estimator!r} is not available with {option}=.",
+            remedy="Use estimator='MLR'.",
+        )
+    for name in tests:
+        if name not in _SAMPLING_TESTS:
+            raise UnsupportedError(
+                f"test={name!r} is not available with {option}=.",
+                remedy="Use test='yuan.bentler.mplus'.",
+            )
+    fitting = "robust.cluster" if cluster is not None else "robust.huber.white"
+    if se is not None and check_choice("se", se, SE_KINDS) not in (fitting, "none"):
+        raise OptionError(
+            f"se={se!r} takes respondents for a simple random sample, and there is {option}=.",
+            remedy=f"Use se={fitting!r}, or leave se= out.",
+        )
+
+
+def resolve_draws(bootstrap: Any, tests: Sequence[str]) -> int | None:
+    """Bootstrap draws: what was asked for, 1,000, or None where nothing is drawn."""
+    if "bollen.stine" not in tests:
+        if bootstrap is not None:
+            raise OptionError(
+                f"bootstrap={bootstrap!r} has nothing to draw for.",
+                remedy="Ask for test='bollen.stine', or leave bootstrap= out.",
+            )
+        return None
+    if bootstrap is None:
+        return DEFAULT_DRAWS
+    if isinstance(bootstrap, bool) or int(bootstrap) != bootstrap or bootstrap < 1:
+        raise OptionError(f"bootstrap must be a whole number of draws, not {bootstrap!r}.")
+    return int(bootstrap)
 
 
 # Presets of the four functions: (int_ov_free, int_lv_free, automatic parameters).

@@ -181,7 +181,7 @@ def make_problem(structure: Structure, moments: Moments, options: FitOptions) ->
     )
     # Least squares take the sample covariance with divisor N - 1, and multiply by it.
     unbiased = options.likelihood == "wishart" or options.discrepancy != "ML"
-    counts = [block.n_obs - (1 if unbiased else 0) for block in blocks]
+    counts = [block.total_weight - (1 if unbiased else 0) for block in blocks]
     total = float(sum(counts))
     slots, targets = [], []
     fixed_values: dict[str, float] = {}

@@ -248,7 +248,7 @@ class FitResult(Result):
             fmin=e.problem.half_f(e.chisq),
             chisq=reported.stat if converged else math.nan,
             df=self.df,
-            n_obs=tuple(float(block.n_obs) for block in e.problem.blocks),
+            n_obs=tuple(block.total_weight for block in e.problem.blocks),
             groups=self._group_moments,
             baseline_chisq=base.chisq,
             baseline_df=base.df,
@@ -278,7 +278,11 @@ class FitResult(Result):
 
     @property
     def tests(self) -> dict[str, dict[str, float]]:
-        """Test statistics: stat, df, pvalue, and scaling_factor of a scaled one."""
+        """Test statistics: stat, df, pvalue, and scaling_factor of a scaled one.
+
+        ``bollen.stine`` has the standard statistic with its bootstrap p-value, and the number
+        of draws and of those that failed.
+        """
         out = {}
         for name, test in self.estimate.tests.statistics.items():
             out[name] = {
@@ -291,6 +295,15 @@ class FitResult(Result):
             if name in SCALED:
                 out[name]["scaling_factor"] = test.scaling_factor
                 out[name]["shift_parameter"] = test.shift
+        bootstrap = self.estimate.bollen_stine
+        if bootstrap is not None:
+            out["bollen.stine"] = {
+                "stat": bootstrap.stat,
+                "df": float(bootstrap.df),
+                "pvalue": bootstrap.pvalue,
+                "n_draws": float(bootstrap.n_draws),
+                "n_failed": float(bootstrap.n_failed),
+            }
         return out
 
     def information(self, kind: str = "expected") -> pd.DataFrame:

@@ -411,7 +411,8 @@ def test_fit(
         Mean cross-product of the scores, for Yuan-Bentler tests.
     """
     statistics = {"standard": _plain(view.chisq, view.df)}
-    quick = options.discrepancy == "ML" and set(options.tests) <= {"standard", "yuan.bentler.mplus"}
+    by_formula = {"standard", "yuan.bentler.mplus", "bollen.stine"}
+    quick = options.discrepancy == "ML" and set(options.tests) <= by_formula
     base_view = None if quick else baseline_view(problem)
     baseline = {
         "standard": _quick_baseline(problem)

@@ -45,10 +45,14 @@ class Block:
         1 is the lowest level.
     kinds : tuple of {"continuous", "ordinal"}
         Measurement kind per variable.
-    thresholds, slopes, gamma, patterns, weights, clusters : optional
+    thresholds, slopes, gamma, patterns : optional
         Thresholds of ordinal variables, slopes on fixed covariates, asymptotic covariance
-        of the sample statistics, missing-data patterns, case weights, cluster codes. Each
-        is None until the statistics it belongs to are computed.
+        of the sample statistics, missing-data patterns. Each is None until the statistics it
+        belongs to are computed.
+    weights : ndarray, shape (n_obs,), optional
+        Sampling weights; those of all groups together sum to the respondents of all groups.
+    clusters : ndarray of int, shape (n_obs,), optional
+        Codes of the clusters that respondents were drawn in, the same codes in all groups.
     """
 
     group: str
@@ -64,13 +68,17 @@ class Block:
     gamma: Array | None = None
     patterns: Any = None
     weights: Array | None = None
-    clusters: Any = None
+    clusters: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for name in ("covariance", "means", "cases", "thresholds", "slopes", "gamma", "weights"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, np.ndarray) or value.flags.writeable):
                 object.__setattr__(self, name, frozen_array(value))
+        if self.clusters is not None:
+            codes = np.array(self.clusters, dtype=np.int64)
+            codes.flags.writeable = False
+            object.__setattr__(self, "clusters", codes)
         if not self.kinds:
             object.__setattr__(self, "kinds", ("continuous",) * len(self.variables))
 
@@ -78,6 +86,11 @@ class Block:
     def n_variables(self) -> int:
         """Number of variables, p."""
         return len(self.variables)
+
+    @property
+    def total_weight(self) -> float:
+        """What the group counts for: its respondents, or the sum of their sampling weights."""
+        return float(self.n_obs) if self.weights is None else float(self.weights.sum())
 
     def select(self, variables: Sequence[str]) -> Block:
         """Return the block restricted to `variables`, in that order."""
@@ -119,6 +132,10 @@ class Moments:
         Per block, the positions in the input of the rows used.
     index : sequence, optional
         Row labels of the input, kept so that scores can be put back beside the answers.
+    cluster_variable, weight_variable : str, optional
+        Columns with the clusters and the sampling weights.
+    n_without_cluster : int
+        Rows that were complete but for the cluster they belong to, and so were left out.
     """
 
     blocks: tuple[Block, ...]
@@ -126,6 +143,9 @@ class Moments:
     n_received: int = 0
     rows: tuple[NDArray[np.intp], ...] | None = None
     index: Any = field(default=None, repr=False)
+    cluster_variable: str | None = None
+    weight_variable: str | None = None
+    n_without_cluster: int = 0
 
     @property
     def n_obs(self) -> int:

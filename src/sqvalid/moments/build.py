@@ -47,6 +47,27 @@ def mean_and_covariance(cases: Array) -> tuple[Array, Array]:
     return near + drift, products / n - np.outer(drift, drift)
 
 
+def weighted_mean_and_covariance(cases: Array, weights: Array) -> tuple[Array, Array]:
+    """Weighted means and covariance, divisor the sum of the weights.
+
+    Parameters
+    ----------
+    cases : ndarray, shape (n, p)
+        Complete answers.
+    weights : ndarray, shape (n,)
+        Positive.
+
+    Returns
+    -------
+    means : ndarray, shape (p,)
+    covariance : ndarray, shape (p, p)
+    """
+    total = weights.sum()
+    means = weights @ cases / total
+    centred = cases - means
+    return means, (centred * weights[:, None]).T @ centred / total
+
+
 def _places(frame: pd.DataFrame, variables: Sequence[str]) -> list[int]:
     """Positions of the columns, refusing names that are absent or stand there twice."""
     place = {name: j for j, name in enumerate(frame.columns)}
@@ -116,7 +137,12 @@ def _complete_rows(
 
 
 def moments_from_frame(
-    frame: pd.DataFrame, variables: Sequence[str], *, group: str | None = None
+    frame: pd.DataFrame,
+    variables: Sequence[str],
+    *,
+    group: str | None = None,
+    cluster: str | None = None,
+    weights: str | None = None,
 ) -> Moments:
     """Moments of `variables`, listwise complete, one block per group.
 
@@ -128,13 +154,20 @@ def moments_from_frame(
         Columns to use, in this order.
     group : str, optional
         Column with the group of each respondent; groups stand in order of first appearance.
+    cluster : str, optional
+        Column with the cluster (branch, school) that each respondent was drawn in. Rows
+        without one are left out and counted.
+    weights : str, optional
+        Column with sampling weights, rescaled so that they sum to the respondents used.
 
     Raises
     ------
     SurveyError
-        Missing, text, constant or all-missing columns, no complete rows, groups too small.
+        Missing, text, constant or all-missing columns, no complete rows, groups too small,
+        weights that are not positive numbers, fewer than two clusters in a group.
     """
-    places = _places(frame, [*variables, *([group] if group is not None else [])])
+    more = [name for name in (group, cluster, weights) if name is not None]
+    places = _places(frame, [*variables, *more])
     cases = _numeric_columns(frame, places[: len(variables)])
     complete = _complete_rows(frame, variables, cases)
     labels: list[str]
@@ -144,17 +177,31 @@ def moments_from_frame(
         codes, found = pd.factorize(frame[group], sort=False)
         labels = [_group_label(value) for value in found]
         complete &= codes >= 0
+    n_before = int(complete.sum())
+    clusters = None
+    if cluster is not None:
+        clusters = np.asarray(pd.factorize(frame[cluster], sort=False)[0], dtype=np.int64)
+        complete &= clusters >= 0
     if not complete.any():
         raise SurveyError(
             "No respondent answered every item of the model.",
             remedy="Use fewer items, or a method for missing answers.",
         )
+    scaled = None if weights is None else _sampling_weights(frame, weights, complete)
     blocks, rows = [], []
     for code, label in enumerate(labels):
         where = np.flatnonzero(complete & (codes == code))
         chosen = cases if where.size == len(frame) else cases[where]
         chosen.flags.writeable = False
-        blocks.append(_block(label, tuple(variables), chosen))
+        own = None if scaled is None else scaled[where]
+        drawn = None if clusters is None else clusters[where]
+        if drawn is not None and len(drawn) > 1 and (drawn == drawn[0]).all():
+            of_group = f" of group {label!r}" if label else ""
+            raise SurveyError(
+                f"All respondents{of_group} are in one cluster of {cluster!r}.",
+                remedy="Cluster-robust statistics need two clusters at the very least.",
+            )
+        blocks.append(_block(label, tuple(variables), chosen, own, drawn))
         rows.append(where)
     return Moments(
         blocks=tuple(blocks),
@@ -162,7 +209,24 @@ def moments_from_frame(
         n_received=len(frame),
         rows=tuple(rows),
         index=frame.index,
+        cluster_variable=cluster,
+        weight_variable=weights,
+        n_without_cluster=n_before - int(complete.sum()),
     )
+
+
+def _sampling_weights(frame: pd.DataFrame, name: str, used: NDArray[np.bool_]) -> Array:
+    """Weights of all rows, rescaled to sum to the rows used; refused unless positive there."""
+    values = _numeric_columns(frame, [list(frame.columns).index(name)])[:, 0]
+    bad = np.flatnonzero(used & ~(np.isfinite(values) & (values > 0)))
+    if bad.size:
+        shown = ", ".join(f"{values[row]:g} in row {frame.index[row]}" for row in bad[:3])
+        raise SurveyError(
+            f"Sampling weights must be positive numbers; {name!r} has {bad.size} that "
+            f"{'is' if bad.size == 1 else 'are'} not ({shown}).",
+            remedy="Drop respondents who stand for nobody, and fill in missing weights.",
+        )
+    return np.asarray(values * (used.sum() / values[used].sum()))
 
 
 def _group_label(value: Any) -> str:
@@ -170,7 +234,13 @@ def _group_label(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _block(label: str, variables: tuple[str, ...], cases: Array) -> Block:
+def _block(
+    label: str,
+    variables: tuple[str, ...],
+    cases: Array,
+    weights: Array | None = None,
+    clusters: NDArray[np.int64] | None = None,
+) -> Block:
     n = len(cases)
     of_group = f" in group {label!r}" if label else ""
     if n < 2:
@@ -179,7 +249,11 @@ def _block(label: str, variables: tuple[str, ...], cases: Array) -> Block:
             f"{of_group}; a covariance needs at least two.",
             remedy="Drop or merge the group." if label else None,
         )
-    means, covariance = mean_and_covariance(cases)
+    means, covariance = (
+        mean_and_covariance(cases)
+        if weights is None
+        else weighted_mean_and_covariance(cases, weights)
+    )
     flat = np.diag(covariance) <= 1e-14 * np.maximum(means**2, 1e-300)
     constant = [variables[j] for j in np.flatnonzero(flat) if np.ptp(cases[:, j]) == 0.0]
     if constant:
@@ -188,7 +262,9 @@ def _block(label: str, variables: tuple[str, ...], cases: Array) -> Block:
             f"{', '.join(repr(name) for name in constant)}.",
             remedy="An item without variance cannot be analysed: leave it out of the model.",
         )
-    return Block(label, variables, n, covariance, means, cases)
+    return Block(
+        label, variables, n, covariance, means, cases, weights=weights, clusters=clusters
+    )
 
 
 def _as_matrix(matrix: Any, label: str) -> tuple[tuple[str, ...] | None, NDArray[np.float64]]:
