@@ -228,11 +228,12 @@ def fit_command(
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the cells of a text file.")] = None,
     standardized: Annotated[
-        bool, typer.Option("--standardized", help="Show standardised estimates.")
-    ] = False,
+        bool,
+        typer.Option("--standardized/--no-standardized", help="Show standardised estimates."),
+    ] = True,
     fit_measures: Annotated[
-        bool, typer.Option("--fit-measures", help="Show every fit measure.")
-    ] = False,
+        bool, typer.Option("--fit-measures/--no-fit-measures", help="Show the fit measures.")
+    ] = True,
     modindices: Annotated[
         bool, typer.Option("--modindices", help="Show the largest modification indices.")
     ] = False,

@@ -156,6 +156,8 @@ def _check_scope(fit: FitResult) -> None:
         raise _NoCounterpartError("estimator", str(fit.options.get("estimator")))
     if fit.options.get("likelihood", "normal") != "normal":
         raise _NoCounterpartError("estimator", f"ML, {fit.options['likelihood']}")
+    if fit.options.get("sampling_weights") is not None:
+        raise _NoCounterpartError("estimator", "sampling_weights")
     if fit.options.get("missing", "listwise") != "listwise":
         raise _NoCounterpartError("missing_data")
     if (table["op"] == "~1").any():

@@ -28,6 +28,7 @@ from sqvalid.latent.inference import (
 from sqvalid.latent.options import FitOptions
 from sqvalid.latent.problem import Problem
 from sqvalid.latent.robust import meat_matrix
+from sqvalid.latent.sampling import refuse_sampling
 from sqvalid.latent.test_statistics import View, spreads, test_fit
 
 Method = Literal["standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000"]
@@ -238,6 +239,7 @@ def moment_score_covariance(
         raise UnsupportedError(
             "Corrections for non-normality need the answers; a covariance matrix is not enough."
         )
+    refuse_sampling(problem.blocks, "Corrections from the moments of all respondents are")
     # Only the matrices of the view are read here.
     nothing = np.empty((0, 0))
     return meat_matrix(spreads(problem, options, _view(problem, locals_, nothing, nothing)))

@@ -18,6 +18,7 @@ from sqvalid.latent.difference_tests import moment_score_covariance
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.inference import first_order_information
+from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.parameter_table import ParameterTable, Row
 from sqvalid.latent.problem import make_problem, structure_of
 from sqvalid.latent.result import FitResult
@@ -528,7 +529,7 @@ def score_test(
     gradient = -problem.objective.gradient(locals_)
     information = problem.objective.expected(locals_)
     first_order = None
-    if fit.fit_options.se == "robust.huber.white":
+    if fit.fit_options.se in SANDWICHES:
         first_order = first_order_information(problem.objective, locals_, problem.blocks)
     elif fit.fit_options.se == "robust.sem":
         first_order = moment_score_covariance(problem, estimate.options, locals_)
