@@ -162,9 +162,10 @@ def population_covariance(answers: str) -> pd.DataFrame:
 @cache
 def population_fit(answers: str) -> FitResult:
     """The model fitted to the population covariance matrix by maximum likelihood."""
-    return sqvalid.sem(
+    fit: FitResult = sqvalid.sem(
         MODEL, cov=population_covariance(answers), n_obs=1_000_000, sample_cov_rescale=False
     )
+    return fit
 
 
 def draw(n_obs: int, answers: str, replicate: int) -> pd.DataFrame:

@@ -124,6 +124,4 @@ def bollen_stine(
     draws = np.array(found)
     draws.flags.writeable = False
     share_above = float((draws >= chisq).mean()) if draws.size else float("nan")
-    return BollenStine(
-        chisq, problem.df, share_above, n_draws, n_draws - len(found), draws
-    )
+    return BollenStine(chisq, problem.df, share_above, n_draws, n_draws - len(found), draws)

@@ -8,6 +8,8 @@ sample covariance has divisor N - 1, and so has the statistic: (N - 1) F, as in 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from sqvalid.latent.discrepancy import (
@@ -42,12 +44,12 @@ def dual_matrix(vector: Array, p: int) -> Array:
     return out
 
 
-class _LeastSquares:
+class _LeastSquares(ABC):
     """Shared steps; a subclass says what W times the residuals is."""
 
+    @abstractmethod
     def _weighted(self, target: Target, residual: Array, gap: Array | None) -> tuple[Array, Array]:
         """W e as a dual matrix (p, p) of the covariances and a vector (p,) of the means."""
-        raise NotImplementedError
 
     @staticmethod
     def _residuals(target: Target, state: State) -> tuple[Array, Array | None]:
@@ -90,9 +92,9 @@ class _LeastSquares:
         r"""Gradient of F/2, :math:`-\Delta' W e`."""
         return gather_gradient(slots, local)
 
+    @abstractmethod
     def expected(self, slots: Slots, target: Target, local: Local) -> Array:
         r""":math:`\Delta' W \Delta`."""
-        raise NotImplementedError
 
     def hessian(self, slots: Slots, target: Target, local: Local) -> Array:
         """Second derivatives of F/2."""

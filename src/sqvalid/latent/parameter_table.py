@@ -8,20 +8,21 @@ covariates, intercepts; group after group.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
 
 from sqvalid.errors import ModelError, OptionError, UnsupportedError
+from sqvalid.latent.implied_constraints import (
+    effect_coding_constraints,
+    equal_constraints,
+    label_constraints,
+)
 from sqvalid.latent.syntax import (
-    Binary,
     Constraint,
     Definition,
-    Expr,
     ModelSpec,
-    Name,
-    Number,
     Term,
     parse_model,
 )
@@ -475,57 +476,6 @@ def _number(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(numbered)
 
 
-def _sum_expression(names: Sequence[str]) -> Expr:
-    total: Expr = Name(names[0])
-    for name in names[1:]:
-        total = Binary("+", total, Name(name))
-    return total
-
-
-def _effect_coding_constraints(
-    rows: Sequence[Row], roles: Sequence[Roles], kinds: Sequence[str]
-) -> Iterator[Constraint]:
-    """Loadings average 1 and intercepts sum to 0 per factor (Little, Slegers & Card, 2006)."""
-    for g, role in enumerate(roles, start=1):
-        for latent in role.latents:
-            loadings = [r for r in rows if r.group == g and r.op == "=~" and r.lhs == latent]
-            if "loadings" in kinds and all(r.free for r in loadings):
-                yield Constraint(
-                    "==", _sum_expression([r.plabel for r in loadings]), Number(len(loadings)), 0, 0
-                )
-            observed = {r.rhs for r in loadings if r.rhs in role.observed}
-            intercepts = [
-                r for r in rows if r.group == g and r.op == "~1" and r.lhs in observed and r.free
-            ]
-            if "intercepts" in kinds and intercepts:
-                yield Constraint(
-                    "==", _sum_expression([r.plabel for r in intercepts]), Number(0.0), 0, 0
-                )
-
-
-def _label_constraints(rows: Sequence[Row]) -> Iterator[Constraint]:
-    first: dict[str, Row] = {}
-    for row in rows:
-        if not row.label:
-            continue
-        if row.label not in first:
-            first[row.label] = row
-        elif row.free or first[row.label].free:
-            yield Constraint("==", Name(first[row.label].plabel), Name(row.plabel), 0, 0)
-
-
-def _equal_constraints(
-    rows: Sequence[Row], equalities: Sequence[tuple[str, str]]
-) -> Iterator[Constraint]:
-    by_name = {row.name: row for row in rows}
-    for own, target in equalities:
-        if target not in by_name:
-            raise ModelError(
-                f"equal({target!r}) in the row {own} names a parameter the model does not have."
-            )
-        yield Constraint("==", Name(by_name[target].plabel), Name(by_name[own].plabel), 0, 0)
-
-
 def build_table(
     model: str | ModelSpec,
     options: TableOptions,
@@ -579,9 +529,9 @@ def _build_cached(
         groups = _apply_group_equal(groups, roles, opt)
     rows = _number(row for group in groups for row in group)
     constraints = (
-        *_label_constraints(rows),
-        *_equal_constraints(rows, equalities),
-        *(_effect_coding_constraints(rows, roles, opt.effect_coding) if opt.effect_coding else ()),
+        *label_constraints(rows),
+        *equal_constraints(rows, equalities),
+        *(effect_coding_constraints(rows, roles, opt.effect_coding) if opt.effect_coding else ()),
         *spec.constraints,
     )
     return ParameterTable(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ import pandas as pd
 
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, UnsupportedError, check_choice
-from sqvalid.latent import absolute_fit, fit_indices, local_fit, parameter_frames
+from sqvalid.latent import fit_indices, global_fit, local_fit, parameter_frames
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import MATRICES, Array
 from sqvalid.latent.inference import InformationKind, constrained_inverse, information_matrix
@@ -22,10 +21,8 @@ from sqvalid.latent.parameter_table import ParameterTable
 from sqvalid.latent.reference_models import Baseline
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.residuals import Residuals
-from sqvalid.latent.robust import ScaledStatistic
 from sqvalid.latent.scores import factor_scores
 from sqvalid.latent.standardize import Deviations
-from sqvalid.latent.test_statistics import SCALED
 from sqvalid.moments import Moments
 
 _T = TypeVar("_T")
@@ -233,38 +230,7 @@ class FitResult(Result):
 
     @cached_property
     def _fit_inputs(self) -> fit_indices.FitInputs:
-        e = self.estimate
-        base, name = e.baseline, e.scaled_test
-        reported = e.tests.statistics[e.reported_test]
-        scaled = baseline_scaled = None
-        if name is not None:
-            scaled = _scaled_test(e.tests.statistics[name])
-            baseline_scaled = _scaled_test(e.tests.baseline[name])
-        converged = e.solution.converged
-        nonlinear = e.problem.constraints.equalities.n_functions > 0
-        likelihood = e.options.discrepancy == "ML"
-        return fit_indices.FitInputs(
-            n_free=e.n_free,
-            fmin=e.problem.half_f(e.chisq),
-            chisq=reported.stat if converged else math.nan,
-            df=self.df,
-            n_obs=tuple(block.total_weight for block in e.problem.blocks),
-            groups=self._group_moments,
-            baseline_chisq=base.chisq,
-            baseline_df=base.df,
-            scaled=scaled,
-            baseline_scaled=baseline_scaled,
-            logl=None if not likelihood else e.logl if converged else math.nan,
-            unrestricted_logl=e.unrestricted_logl,
-            scaling_factor_h0=e.tests.scaling_h0,
-            scaling_factor_h1=e.tests.scaling_h1,
-            browne_statistic=e.chisq if nonlinear else e.tests.residual_model,
-            likelihood="wishart" if not likelihood else e.options.likelihood,  # type: ignore[arg-type]
-            robust_indices=name != "mean.var.adjusted",
-            h1_information=e.options.h1_information,  # type: ignore[arg-type]
-            weights=local_fit.moment_weights(e),
-            has_reference=e.options.discrepancy != "ULS" or e.reported_test != "standard",
-        )
+        return global_fit.fit_inputs(self.estimate, self._group_moments)
 
     @cached_property
     def fit_measures(self) -> pd.Series:
@@ -283,28 +249,7 @@ class FitResult(Result):
         ``bollen.stine`` has the standard statistic with its bootstrap p-value, and the number
         of draws and of those that failed.
         """
-        out = {}
-        for name, test in self.estimate.tests.statistics.items():
-            out[name] = {
-                "stat": test.stat,
-                "df": float(test.df),
-                "pvalue": math.nan
-                if name == "standard" and self.fit_options.discrepancy == "ULS"
-                else absolute_fit.chisq_pvalue(test.stat, test.df),
-            }
-            if name in SCALED:
-                out[name]["scaling_factor"] = test.scaling_factor
-                out[name]["shift_parameter"] = test.shift
-        bootstrap = self.estimate.bollen_stine
-        if bootstrap is not None:
-            out["bollen.stine"] = {
-                "stat": bootstrap.stat,
-                "df": float(bootstrap.df),
-                "pvalue": bootstrap.pvalue,
-                "n_draws": float(bootstrap.n_draws),
-                "n_failed": float(bootstrap.n_failed),
-            }
-        return out
+        return global_fit.test_rows(self.estimate)
 
     def information(self, kind: str = "expected") -> pd.DataFrame:
         """Information per observation: expected, observed or first.order."""
@@ -635,13 +580,3 @@ class FitResult(Result):
 
         # The one door that opens upward: the picture of a result.
         return importlib.import_module("sqvalid.plots").path_diagram(self, **options)
-
-
-def _scaled_test(test: ScaledStatistic) -> fit_indices.ScaledTest:
-    return fit_indices.ScaledTest(
-        test.stat,
-        test.df,
-        test.scaling_factor,
-        shift=test.shift,
-        mean_scaling_factor=test.mean_scaling_factor if test.shift else None,
-    )

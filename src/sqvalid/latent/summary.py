@@ -101,8 +101,15 @@ def _estimation(fit: FitResult, say: _Say) -> _Section:
         (say("optimiser"), say("optimiser_constrained" if constrained else "optimiser_free")),
         (say("standard_errors"), say(f"standard_errors_{_key(options.se)}")),
         (say("information"), say(f"information_{_key(options.information)}")),
-        (say("free_parameters"), str(fit.n_free)),
+        (say("h1_information"), say(f"h1_information_{options.h1_information}")),
     ]
+    heading = say("tests")
+    for name in options.tests:
+        facts.append((heading, say(f"test_{_key(name)}")))
+        heading = ""
+    if options.bootstrap is not None:
+        facts.append((say("bootstrap_draws"), str(options.bootstrap)))
+    facts.append((say("free_parameters"), str(fit.n_free)))
     if n_equal:
         facts.append((say("equality_constraints"), str(n_equal)))
     if constraints.inequalities.n_functions:
@@ -111,6 +118,16 @@ def _estimation(fit: FitResult, say: _Say) -> _Section:
     facts.append((say("rows_used"), str(used)))
     if len(fit.group_labels) > 1:
         facts += [(f"  {label}", str(n)) for label, n in fit.n_obs_by_group.items()]
+    if options.cluster is not None:
+        codes = {
+            code
+            for block in estimate.problem.blocks
+            if block.clusters is not None
+            for code in block.clusters.tolist()
+        }
+        facts.append((say("clusters", variable=options.cluster), str(len(codes))))
+    if options.sampling_weights is not None:
+        facts.append((say("sampling_weights"), options.sampling_weights))
     lines = (_Line(f"  {name}", (value,)) for name, value in facts)
     return _Section(say("estimation"), (), tuple(lines))
 
@@ -165,7 +182,11 @@ def _test_lines(fit: FitResult, m: Mapping[str, float], say: _Say) -> list[_Line
         if other not in ("standard", reported, corrected):
             out.append(_Line(f"  {say(f'test_{_key(other)}')}", (format_number(test["stat"]),)))
             out.append(_Line(f"    {say('df')}", (_count(test["df"]),)))
-            out.append(_Line(f"    {say('pvalue')}", (format_p(test["pvalue"]),)))
+            p = test["pvalue"]
+            least = 1.0 / test["n_draws"] if "n_draws" in test else 0.0
+            # A share of draws cannot be told from zero below one draw.
+            shown = f"< {format_p(least)}" if p == 0.0 and least > 0.001 else format_p(p)
+            out.append(_Line(f"    {say('pvalue')}", (shown,)))
     return out
 
 

@@ -20,7 +20,8 @@ def find_trouble(estimate: Estimate) -> tuple[Diagnostic, ...]:
     -------
     tuple of Diagnostic
         Non-convergence, failed start values, parameters that are not identified, negative
-        variances, covariance matrices that are not positive definite, small groups.
+        variances, covariance matrices that are not positive definite, small groups, failed draws
+        of a bootstrap.
     """
     out: list[Diagnostic] = []
     solution = estimate.solution
@@ -47,6 +48,10 @@ def find_trouble(estimate: Estimate) -> tuple[Diagnostic, ...]:
                 },
             )
         )
+    bootstrap = estimate.bollen_stine
+    if bootstrap is not None and bootstrap.n_failed:
+        values = {"n_failed": bootstrap.n_failed, "n_draws": bootstrap.n_draws}
+        out.append(Diagnostic("bollen_stine_failures", "warning", values=values))
     out.extend(_identification(estimate))
     for g in range(len(estimate.problem.blocks)):
         out.extend(_inadmissible(estimate, g))

@@ -262,9 +262,7 @@ def _block(
             f"{', '.join(repr(name) for name in constant)}.",
             remedy="An item without variance cannot be analysed: leave it out of the model.",
         )
-    return Block(
-        label, variables, n, covariance, means, cases, weights=weights, clusters=clusters
-    )
+    return Block(label, variables, n, covariance, means, cases, weights=weights, clusters=clusters)
 
 
 def _as_matrix(matrix: Any, label: str) -> tuple[tuple[str, ...] | None, NDArray[np.float64]]:

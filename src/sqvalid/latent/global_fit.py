@@ -1,0 +1,83 @@
+"""Fit of a whole model: what the fit indices are computed from, and the tests as rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sqvalid.latent import absolute_fit, fit_indices, local_fit
+from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.residual_averages import GroupMoments
+from sqvalid.latent.robust import ScaledStatistic
+from sqvalid.latent.test_statistics import SCALED
+
+
+def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitInputs:
+    """Statistics, likelihoods and moments of a fit, for its indices."""
+    base, name = e.baseline, e.scaled_test
+    reported = e.tests.statistics[e.reported_test]
+    scaled = baseline_scaled = None
+    if name is not None:
+        scaled = _scaled_test(e.tests.statistics[name])
+        baseline_scaled = _scaled_test(e.tests.baseline[name])
+    converged = e.solution.converged
+    nonlinear = e.problem.constraints.equalities.n_functions > 0
+    likelihood = e.options.discrepancy == "ML"
+    return fit_indices.FitInputs(
+        n_free=e.n_free,
+        fmin=e.problem.half_f(e.chisq),
+        chisq=reported.stat if converged else math.nan,
+        df=e.problem.df,
+        n_obs=tuple(block.total_weight for block in e.problem.blocks),
+        groups=tuple(groups),
+        baseline_chisq=base.chisq,
+        baseline_df=base.df,
+        scaled=scaled,
+        baseline_scaled=baseline_scaled,
+        logl=None if not likelihood else e.logl if converged else math.nan,
+        unrestricted_logl=e.unrestricted_logl,
+        scaling_factor_h0=e.tests.scaling_h0,
+        scaling_factor_h1=e.tests.scaling_h1,
+        browne_statistic=e.chisq if nonlinear else e.tests.residual_model,
+        likelihood="wishart" if not likelihood else e.options.likelihood,  # type: ignore[arg-type]
+        robust_indices=name != "mean.var.adjusted",
+        h1_information=e.options.h1_information,  # type: ignore[arg-type]
+        weights=local_fit.moment_weights(e),
+        has_reference=e.options.discrepancy != "ULS" or e.reported_test != "standard",
+    )
+
+
+def test_rows(estimate: Estimate) -> dict[str, dict[str, float]]:
+    """Every test of a fit: stat, df, pvalue, and how a corrected one was corrected."""
+    out: dict[str, dict[str, float]] = {}
+    for name, test in estimate.tests.statistics.items():
+        out[name] = {
+            "stat": test.stat,
+            "df": float(test.df),
+            "pvalue": math.nan
+            if name == "standard" and estimate.options.discrepancy == "ULS"
+            else absolute_fit.chisq_pvalue(test.stat, test.df),
+        }
+        if name in SCALED:
+            out[name]["scaling_factor"] = test.scaling_factor
+            out[name]["shift_parameter"] = test.shift
+    bootstrap = estimate.bollen_stine
+    if bootstrap is not None:
+        out["bollen.stine"] = {
+            "stat": bootstrap.stat,
+            "df": float(bootstrap.df),
+            "pvalue": bootstrap.pvalue,
+            "n_draws": float(bootstrap.n_draws),
+            "n_failed": float(bootstrap.n_failed),
+        }
+    return out
+
+
+def _scaled_test(test: ScaledStatistic) -> fit_indices.ScaledTest:
+    return fit_indices.ScaledTest(
+        test.stat,
+        test.df,
+        test.scaling_factor,
+        shift=test.shift,
+        mean_scaling_factor=test.mean_scaling_factor if test.shift else None,
+    )
