@@ -10,7 +10,7 @@ import pytest
 import sqvalid as sq
 from sqvalid.errors import OptionError, SurveyError, UnsupportedError
 from sqvalid.latent.inference import first_order_information, independence_trace, saturated_trace
-from sqvalid.latent.robust import casewise_moments
+from sqvalid.latent.robust import case_moments
 from sqvalid.latent.sampling import cluster_correction, independent_sums
 from sqvalid.moments import moments_from_frame, moments_from_matrices
 
@@ -129,6 +129,18 @@ def test_numbers_are_lavaans(pupils, case):
     assert {key: se.loc[key] for key in errors} == pytest.approx(errors, **TOLERANCE)
 
 
+@needs_answers
+@pytest.mark.parametrize(
+    ("method", "stat"), [("satorra.bentler.2001", 3.0096), ("satorra.bentler.2010", 2.5994)]
+)
+def test_difference_is_lavaans(pupils, method, stat):
+    # lavaan 0.6-14: lavTestLRT(free, tied, method = method), four decimals printed.
+    free = sq.cfa(MODEL, pupils, cluster="branch")
+    tied = sq.cfa(MODEL.replace("x2 + x3", "l*x2 + l*x3"), pupils, cluster="branch")
+    found = sq.compare_models(free, tied, method=method).to_frame()
+    assert found["chisq_diff"].iloc[-1] == pytest.approx(stat, abs=6e-5)
+
+
 def test_options_resolve_as_lavaans(customers):
     fit = sq.cfa(SMALL, customers, cluster="branch")
     shown = {key: fit.options[key] for key in ("estimator", "se", "tests", "information")}
@@ -217,7 +229,7 @@ def test_traces_are_those_of_the_dense_matrices(customers, with_means, weights, 
 
 def test_without_clusters_and_weights_the_traces_are_the_plain_ones(customers):
     block = moments_from_frame(customers, list("abcdeh")).blocks[0]
-    moments = casewise_moments(block.cases - block.means, with_means=False)
+    moments = case_moments(block.cases - block.means, with_means=False).whole()
     variances = np.cumsum([0, *range(6, 1, -1)])
     gamma = (moments[:, variances] ** 2).mean(axis=0)
     expected = float((gamma / (2 * np.diag(block.covariance) ** 2)).sum())
@@ -272,6 +284,15 @@ def test_clusters_in_several_groups_are_told(customers):
     assert found["clusters_span_groups"].values == {"n_clusters": 40, "n_shared": 40}
 
 
+def test_polars_frames_bring_their_columns(customers):
+    polars = pytest.importorskip("polars")
+    names = [*"abcdeh", "branch", "weight"]
+    frame = polars.DataFrame({name: customers[name].to_list() for name in names})
+    options = {"cluster": "branch", "sampling_weights": "weight"}
+    fit, same = sq.cfa(SMALL, frame, **options), sq.cfa(SMALL, customers, **options)
+    assert fit.vcov.to_numpy() == pytest.approx(same.vcov.to_numpy(), rel=1e-12)
+
+
 def test_prepared_moments_bring_their_clusters(customers):
     moments = moments_from_frame(customers, list("abcdeh"), cluster="branch")
     fit = sq.cfa(SMALL, moments)
@@ -307,7 +328,7 @@ def test_what_would_ignore_clusters_is_refused(customers):
     with pytest.raises(OptionError, match="needs clusters"):
         sq.cfa(SMALL, customers, se="robust.cluster")
     fit = sq.cfa(SMALL, customers, cluster="branch")
-    with pytest.raises(UnsupportedError, match="standard errors.*cluster="):
+    with pytest.raises(UnsupportedError, match=r"standard errors.*cluster="):
         fit.residuals("standardized")
     assert np.isfinite(fit.residuals("cor")).all(axis=None)
 

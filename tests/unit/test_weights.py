@@ -12,6 +12,7 @@ from sqvalid.errors import SurveyError, UnsupportedError
 from sqvalid.latent.sampling import effective_n
 from sqvalid.moments import moments_from_frame
 from sqvalid.moments.build import weighted_mean_and_covariance
+from sqvalid.second_opinion import ask_second_opinion
 
 SHARED = Path(os.environ.get("SQVALID_SHARED") or Path(__file__).parents[3] / "shared")
 ANSWERS = SHARED / "data" / "holzinger_swineford1939" / "data.csv"
@@ -194,7 +195,9 @@ def test_equal_weights_are_mlr(customers, group):
 
 def test_scale_of_the_weights_does_not_matter(customers):
     fit = sq.cfa(SMALL, customers, sampling_weights="weight")
-    again = sq.cfa(SMALL, customers.assign(weight=customers["weight"] * 40), sampling_weights="weight")
+    again = sq.cfa(
+        SMALL, customers.assign(weight=customers["weight"] * 40), sampling_weights="weight"
+    )
     assert again.vcov.to_numpy() == pytest.approx(fit.vcov.to_numpy(), rel=1e-9)
     assert fit.fit_measures["ntotal"] == pytest.approx(len(customers), rel=1e-12)
 
@@ -306,7 +309,7 @@ def test_fits_with_and_without_weights_are_not_compared(customers):
 
 def test_second_opinion_is_not_asked(customers):
     fit = sq.cfa(SMALL, customers, sampling_weights="weight")
-    opinion = sq.second_opinion.second_opinion(fit)
+    opinion = ask_second_opinion(fit)
     assert not opinion.available
     assert opinion.reason == "estimator"
 

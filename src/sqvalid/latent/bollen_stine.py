@@ -57,7 +57,8 @@ def model_population(block: Block, state: State, *, with_means: bool) -> Array:
     ndarray, shape (n, p)
         Covariance Sigma (divisor N), means mu, or m where means are not modelled.
     """
-    assert block.cases is not None and block.means is not None
+    assert block.cases is not None
+    assert block.means is not None
     turn = _power(block.covariance, -0.5) @ _power(state.sigma, 0.5)
     centre = state.mu if with_means else block.means
     return np.asarray((block.cases - block.means) @ turn + centre)

@@ -37,6 +37,7 @@ from sqvalid.latent.problem import make_structure
 from sqvalid.latent.result import FitResult
 from sqvalid.latent.sampling import sampling_diagnostics
 from sqvalid.latent.syntax import ModelSpec, format_model, parse_model
+from sqvalid.latent.threads import single_thread
 from sqvalid.latent.trouble import find_trouble
 from sqvalid.moments import Moments, moments_from_frame, moments_from_matrices
 
@@ -279,7 +280,10 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         ),
         moments.group_labels,
     )
-    result = estimate(structure, moments, resolved, _start_vector(start, structure.table.n_free))
+    with single_thread():
+        result = estimate(
+            structure, moments, resolved, _start_vector(start, structure.table.n_free)
+        )
     diagnostics = (
         *_unturned(data, structure.table.variables),
         *sampling_diagnostics(moments, result.n_free),

@@ -152,8 +152,10 @@ def _safe_inverse(matrix: Array) -> Array | None:
 def _deviations(block: Block) -> Array:
     """Answers less their means; the caller has checked that there are answers."""
     assert block.cases is not None
-    means = block.cases.mean(axis=0) if block.weights is None else block.means
-    return np.asarray(block.cases - means)
+    if block.weights is None:
+        return np.asarray(block.cases - block.cases.mean(axis=0))
+    assert block.means is not None
+    return np.asarray(block.cases - block.means)
 
 
 def saturated_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()) -> float:

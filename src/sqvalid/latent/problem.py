@@ -29,7 +29,7 @@ from sqvalid.latent.least_squares import (
 from sqvalid.latent.options import FitOptions
 from sqvalid.latent.parameter_table import ParameterTable, Row, TableOptions, build_table
 from sqvalid.latent.reference_models import log_det
-from sqvalid.latent.robust import casewise_moments
+from sqvalid.latent.robust import case_moments
 from sqvalid.latent.start import principal_axis_start
 from sqvalid.moments import Block, Moments
 
@@ -254,15 +254,16 @@ def _adf_weights(block: Block, *, with_means: bool) -> Array:
             "estimator='WLS' needs the answers; a matrix is not enough.",
             remedy="Give the data, or use estimator='GLS' or 'ML'.",
         )
-    moments = casewise_moments(block.cases - block.cases.mean(axis=0), with_means=with_means)
-    n, size = moments.shape
+    p = block.n_variables
+    n, size = block.n_obs, p * (p + 1) // 2 + (p if with_means else 0)
     if n <= size:
         of_group = f" in group {block.group!r}" if block.group else ""
         raise InputError(
             f"estimator='WLS' needs more respondents than moments: {n}{of_group} for {size}.",
             remedy="Use 'MLR', 'MLM' or 'ULSMV'.",
         )
-    gamma = moments.T @ moments / n
+    deviations = block.cases - block.cases.mean(axis=0)
+    gamma = case_moments(deviations, with_means=with_means).gamma()
     return np.asarray(np.linalg.solve(gamma, np.eye(size)))
 
 

@@ -23,6 +23,7 @@ from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.residuals import Residuals
 from sqvalid.latent.scores import factor_scores
 from sqvalid.latent.standardize import Deviations
+from sqvalid.latent.threads import single_thread
 from sqvalid.moments import Moments
 
 _T = TypeVar("_T")
@@ -193,12 +194,13 @@ class FitResult(Result):
         """Standardised rows and their Jacobian, computed once per kind."""
         check_choice("kind", kind, ("all", "lv", "nox"))
         if kind not in self._standard_cache:
-            self._standard_cache[kind] = parameter_frames.standardised(
-                self.estimate,
-                self._values,
-                self._deviations,
-                kind,  # type: ignore[arg-type]
-            )
+            with single_thread():
+                self._standard_cache[kind] = parameter_frames.standardised(
+                    self.estimate,
+                    self._values,
+                    self._deviations,
+                    kind,  # type: ignore[arg-type]
+                )
         return self._standard_cache[kind]
 
     def standardized(self, kind: str = "all") -> pd.DataFrame:
@@ -235,7 +237,8 @@ class FitResult(Result):
     @cached_property
     def fit_measures(self) -> pd.Series:
         """Fit measures under lavaan's names; NaN where one is not defined."""
-        return pd.Series(fit_indices.collect(self._fit_inputs), dtype=float)
+        with single_thread():
+            return pd.Series(fit_indices.collect(self._fit_inputs), dtype=float)
 
     @property
     def fit_measures_undefined(self) -> dict[str, str]:
@@ -276,7 +279,8 @@ class FitResult(Result):
             lhs, op, rhs, group, mi, epc, sepc_lv, sepc_all, sepc_nox. Parameters that the data
             cannot tell from free ones are left out.
         """
-        columns = parameter_frames.modification_columns(self.estimate, self._deviations)
+        with single_thread():
+            columns = parameter_frames.modification_columns(self.estimate, self._deviations)
         frame = pd.DataFrame(columns).dropna(subset="mi")
         if sort:
             frame = frame.sort_values("mi", ascending=False, kind="stable")

@@ -13,7 +13,7 @@ products of cases are functions of Mahalanobis products.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,20 +25,78 @@ from sqvalid.latent.least_squares import stacked_jacobian
 WeightKind = Literal["normal", "identity", "dense"]
 # Above this many respondents the p* x p* form is smaller than the N x N one.
 _GRAM_ROWS = 1500
+# Rows of casewise moments that are in memory at a time.
+_PIECE_ROWS = 2048
 
 
-def casewise_moments(deviations: Array, *, with_means: bool) -> Array:
-    """Deviations and their products, centred; shape (n, p*).
+@dataclass(frozen=True, eq=False)
+class CaseMoments:
+    """Deviations and their products, centred, of one case after the other.
+
+    They are made in pieces of rows, so that Gamma of any number of respondents is one pass over
+    the answers in the memory of one piece.
 
     Parameters
     ----------
     deviations : ndarray, shape (n, p)
         Answers less their means.
+    predicted : ndarray, shape (n, p), optional
+        What fixed covariates predict of them. With y = y_hat + e only e varies over samples: of
+        every product of two deviations the product of the two predictions is taken off.
+    with_means : bool
+        Whether the deviations themselves stand before their products.
     """
-    columns, rows = np.triu_indices(deviations.shape[1])
-    products = deviations[:, rows] * deviations[:, columns]
-    products -= products.mean(axis=0)
-    return np.hstack([deviations, products]) if with_means else products
+
+    deviations: Array
+    predicted: Array | None
+    with_means: bool
+
+    def pieces(self) -> Iterator[tuple[slice, Array]]:
+        """Rows and their moments, shape (rows, p*)."""
+        deviations, predicted = self.deviations, self.predicted
+        n = len(deviations)
+        columns, rows = np.triu_indices(deviations.shape[1])
+        centre = deviations.T @ deviations
+        if predicted is not None:
+            centre -= predicted.T @ predicted
+        mean = (centre / n)[rows, columns]
+        for start in range(0, n, _PIECE_ROWS):
+            piece = slice(start, start + _PIECE_ROWS)
+            part = deviations[piece]
+            products = part[:, rows] * part[:, columns]
+            if predicted is not None:
+                hat = predicted[piece]
+                products -= hat[:, rows] * hat[:, columns]
+                part = part - hat
+            products -= mean
+            yield piece, np.hstack([part, products]) if self.with_means else products
+
+    def gamma(self) -> Array:
+        """Covariance of the moments, shape (p*, p*), divisor n."""
+        return np.asarray(sum(m.T @ m for _, m in self.pieces()) / len(self.deviations))
+
+    def times(self, matrix: Array) -> Array:
+        """Every case's moments times a matrix (p*, k); shape (n, k)."""
+        return np.vstack([moments @ matrix for _, moments in self.pieces()])
+
+    def cross(self, scores: Array) -> Array:
+        """Mean product of moments and scores (n, k); shape (p*, k)."""
+        return np.asarray(
+            sum(m.T @ scores[rows] for rows, m in self.pieces()) / len(self.deviations)
+        )
+
+    def whole(self) -> Array:
+        """All of them, shape (n, p*)."""
+        return np.vstack([moments for _, moments in self.pieces()])
+
+
+def case_moments(deviations: Array, *, with_means: bool, fixed: Sequence[int] = ()) -> CaseMoments:
+    """Moments of the cases, given the covariates at the positions `fixed`."""
+    predicted = None
+    if fixed:
+        covariates = deviations[:, fixed]
+        predicted = covariates @ np.linalg.lstsq(covariates, deviations, rcond=None)[0]
+    return CaseMoments(deviations, predicted, with_means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +147,8 @@ class GroupSpread:
     ----------
     scores : ndarray, shape (n, q)
         :math:`\Delta' V x_n` in the order of all free parameters.
-    moments : ndarray, shape (n, p*), optional
-        The casewise moments, where the weights are not normal-theory ones.
-    deviations : ndarray, shape (n, p)
+    moments : CaseMoments
+        The moments of the cases.
     weight : Weight
     share : float
         Share of the group among all respondents.
@@ -99,11 +156,9 @@ class GroupSpread:
     """
 
     scores: Array
-    moments: Array | None
-    deviations: Array
+    moments: CaseMoments
     weight: Weight
     share: float
-    with_means: bool
 
     @property
     def n_obs(self) -> int:
@@ -120,48 +175,48 @@ class GroupSpread:
         if self.weight.kind == "normal":
             inverse = self.weight.matrix
             assert inverse is not None
-            weighted = self.deviations @ inverse
-            distance = np.einsum("ij,ij->i", weighted, self.deviations)
-            spread = weighted.T @ self.deviations / self.n_obs
+            deviations = self.moments.deviations
+            weighted = deviations @ inverse
+            distance = np.einsum("ij,ij->i", weighted, deviations)
+            spread = weighted.T @ deviations / self.n_obs
             out = 0.5 * (float(distance @ distance) / self.n_obs - float(np.sum(spread * spread.T)))
-            return out + (float(distance.mean()) if self.with_means else 0.0)
-        assert self.moments is not None
-        if self.weight.kind == "identity":
-            return float(np.sum(self.moments**2)) / self.n_obs
-        assert self.weight.matrix is not None
-        return float(np.sum((self.moments @ self.weight.matrix) * self.moments)) / self.n_obs
+            return out + (float(distance.mean()) if self.moments.with_means else 0.0)
+        matrix = self.weight.matrix
+        assert matrix is not None
+        total = sum(float(np.vdot(m @ matrix, m)) for _, m in self.moments.pieces())
+        return total / self.n_obs
 
     def _gram(self) -> Array:
         """Inner products x_n' V x_m of the cases, shape (n, n)."""
         if self.weight.kind == "normal":
             inverse = self.weight.matrix
             assert inverse is not None
-            product = self.deviations @ inverse @ self.deviations.T
-            squared = product**2
-            centre = squared.mean(axis=0)
-            out: Array = 0.5 * (squared - centre[:, None] - centre[None, :] + centre.mean())
-            return out + product if self.with_means else out
-        assert self.moments is not None
-        if self.weight.kind == "identity":
-            return np.asarray(self.moments @ self.moments.T)
+            deviations = self.moments.deviations
+            product = deviations @ inverse @ deviations.T
+            out: Array = product * product
+            centre = out.mean(axis=0)
+            # In place: at this size it is memory that takes the time.
+            out -= centre[:, None]
+            out -= centre - centre.mean()
+            out *= 0.5
+            if self.moments.with_means:
+                out += product
+            return out
         assert self.weight.matrix is not None
-        return np.asarray(self.moments @ self.weight.matrix @ self.moments.T)
+        moments = self.moments.whole()
+        return np.asarray(moments @ self.weight.matrix @ moments.T)
 
     def second_order(self, inverse: Array) -> tuple[float, float]:
         """tr((V Gamma)^2) and tr(B Delta'V Gamma V Gamma V Delta)."""
         n = self.n_obs
         if n <= _GRAM_ROWS:
             gram = self._gram()
-            through = self.scores @ inverse @ self.scores.T
-            return float(np.sum(gram**2)) / n**2, float(np.sum(gram * through)) / n**2
-        moments = (
-            casewise_moments(self.deviations, with_means=self.with_means)
-            if self.moments is None
-            else self.moments
-        )
-        dense = self.weight.dense(self.deviations.shape[1], with_means=self.with_means)
-        v_gamma = dense @ (moments.T @ moments) / n
-        gamma_scores = moments.T @ self.scores / n
+            inner = self.scores.T @ gram @ self.scores
+            return float(np.vdot(gram, gram)) / n**2, float(np.sum(inverse * inner)) / n**2
+        p = self.moments.deviations.shape[1]
+        dense = self.weight.dense(p, with_means=self.moments.with_means)
+        v_gamma = dense @ self.moments.gamma()
+        gamma_scores = self.moments.cross(self.scores)
         inner = gamma_scores.T @ dense @ gamma_scores
         return float(np.sum(v_gamma * v_gamma.T)), float(np.sum(inverse * inner))
 
@@ -181,7 +236,7 @@ def group_spread(
     Moments of `fixed` covariates are given: what other moments share with them is taken off.
     """
     with_means = slots.has_means
-    moments = None
+    moments = case_moments(deviations, with_means=with_means, fixed=fixed)
     if weight.kind == "normal" and not fixed:
         assert weight.matrix is not None
         z = deviations @ (weight.matrix @ state.c)
@@ -191,33 +246,12 @@ def group_spread(
         if with_means:
             local += mean_weight(slots, state) * z_a
     else:
-        moments = (
-            _given(deviations, fixed, with_means=with_means)
-            if fixed
-            else casewise_moments(deviations, with_means=with_means)
-        )
         dense = weight.dense(deviations.shape[1], with_means=with_means)
         weight = Weight("dense", dense)
-        local = moments @ (dense @ stacked_jacobian(slots, state, with_means=with_means))
+        local = moments.times(dense @ stacked_jacobian(slots, state, with_means=with_means))
     scores = np.zeros((len(deviations), n_free))
     scores[:, slots.target] = local
-    return GroupSpread(scores, moments, deviations, weight, share, with_means)
-
-
-def _given(deviations: Array, fixed: Sequence[int], *, with_means: bool) -> Array:
-    """Casewise moments when covariates are fixed.
-
-    With y = y_hat + e, the regression on the covariates, only e varies over samples: of every
-    product of two deviations the product of the two predictions is taken off. A moment of
-    covariates alone does not vary at all.
-    """
-    covariates = deviations[:, fixed]
-    predicted = covariates @ np.linalg.lstsq(covariates, deviations, rcond=None)[0]
-    columns, rows = np.triu_indices(deviations.shape[1])
-    products = deviations[:, rows] * deviations[:, columns]
-    products -= predicted[:, rows] * predicted[:, columns]
-    products -= products.mean(axis=0)
-    return np.hstack([deviations - predicted, products]) if with_means else products
+    return GroupSpread(scores, moments, weight, share)
 
 
 def meat_matrix(groups: Sequence[GroupSpread]) -> Array:

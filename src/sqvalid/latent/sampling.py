@@ -99,6 +99,7 @@ def sampling_diagnostics(moments: Moments, n_free: int) -> tuple[Diagnostic, ...
     """
     out = []
     blocks = moments.blocks
+    values: dict[str, float]
     if moments.n_without_cluster:
         out.append(
             Diagnostic(

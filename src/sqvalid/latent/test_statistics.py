@@ -236,8 +236,7 @@ def _adf_parts(
     residual: Array,
     gap: Array | None,
 ) -> tuple[float, Array, Array]:
-    moments = robust.casewise_moments(deviations(problem, g), with_means=gap is not None)
-    gamma = moments.T @ moments / len(moments)
+    gamma = robust.case_moments(deviations(problem, g), with_means=gap is not None).gamma()
     vector = half_vector(residual)
     if gap is not None:
         vector = np.concatenate([gap, vector])
