@@ -18,6 +18,7 @@ from sqvalid.latent.absolute_fit import chisq_pvalue, rmsea
 from sqvalid.latent.constraints import tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.fit_statistics import View, spreads
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.inference import (
     InformationKind,
@@ -29,7 +30,6 @@ from sqvalid.latent.options import FitOptions
 from sqvalid.latent.problem import Problem
 from sqvalid.latent.robust import meat_matrix
 from sqvalid.latent.sampling import refuse_sampling
-from sqvalid.latent.test_statistics import View, spreads, test_fit
 
 Method = Literal["standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000"]
 METHODS: tuple[Method, ...] = (
@@ -141,7 +141,7 @@ def scaling_at(
     first_order = None
     if "yuan.bentler.mplus" in options.tests:
         first_order = first_order_information(problem.objective, locals_, problem.blocks)
-    tests = test_fit(
+    tests = run_tests(
         problem, options, _view(problem, locals_, inverse.matrix, tangent), first_order
     )
     return tests.statistics[estimate.scaled_test].scaling_factor, inverse.is_positive

@@ -13,21 +13,21 @@ from sqvalid.latent import inference, robust
 from sqvalid.latent.bollen_stine import BollenStine, bollen_stine
 from sqvalid.latent.constraints import compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Local
+from sqvalid.latent.fit_statistics import (
+    SCALED,
+    FitTests,
+    View,
+    normal_theory_meat,
+    run_tests,
+    spreads,
+    weighted_information,
+)
 from sqvalid.latent.implied import Array, factorise
 from sqvalid.latent.optimiser import Solution, minimise
 from sqvalid.latent.options import SANDWICHES, FitOptions
 from sqvalid.latent.problem import Problem, Structure, check_df, make_problem
 from sqvalid.latent.reference_models import Baseline, saturated_logl
 from sqvalid.latent.start import STRATEGIES, principal_axis_start, random_start
-from sqvalid.latent.test_statistics import (
-    SCALED,
-    TestsOfFit,
-    View,
-    normal_theory_meat,
-    spreads,
-    test_fit,
-    weighted_information,
-)
 from sqvalid.moments import Moments
 from sqvalid.resampling import uniforms
 
@@ -55,7 +55,7 @@ class Estimate:
         Covariance of the estimates; NaN when it cannot be had.
     inverse : Inverse
         Inverse information per observation.
-    tests : TestsOfFit
+    tests : FitTests
         Test statistics of the model and of the baseline, by lavaan's names.
     bollen_stine : BollenStine, optional
         The bootstrap of the standard statistic, where it was asked for.
@@ -69,7 +69,7 @@ class Estimate:
     tangent: Array
     inverse: inference.Inverse
     vcov: Array
-    tests: TestsOfFit
+    tests: FitTests
     logl: float | None
     unrestricted_logl: float | None
     bollen_stine: BollenStine | None = None
@@ -296,7 +296,7 @@ def estimate(
         tangent=tangent,
         inverse=inverse,
         vcov=_vcov(problem, options, view, inverse, first_order),
-        tests=test_fit(problem, options, view, first_order),
+        tests=run_tests(problem, options, view, first_order),
         logl=logl,
         unrestricted_logl=saturated,
         bollen_stine=bollen_stine(problem, options, solution, view.chisq)

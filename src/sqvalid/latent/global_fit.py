@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from sqvalid.latent import absolute_fit, fit_indices, local_fit
 from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.fit_statistics import SCALED
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.robust import ScaledStatistic
-from sqvalid.latent.test_statistics import SCALED
 
 
 def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitInputs:

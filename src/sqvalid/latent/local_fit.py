@@ -11,10 +11,10 @@ from sqvalid.errors import UnsupportedError
 from sqvalid.latent import residual_summary
 from sqvalid.latent import residuals as residual_statistics
 from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.fit_statistics import moment_weight
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.sampling import refuse_sampling
-from sqvalid.latent.test_statistics import moment_weight
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 

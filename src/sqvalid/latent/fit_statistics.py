@@ -1,6 +1,6 @@
 """Tests of fit: the standard statistic, its corrections, residual statistics, the baseline.
 
-One function per family; :func:`test_fit` runs what the options ask for, on the model and on
+One function per family; :func:`run_tests` runs what the options ask for, on the model and on
 the independence model.
 """
 
@@ -62,7 +62,7 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
-class TestsOfFit:
+class FitTests:
     """Test statistics of a fit.
 
     Parameters
@@ -396,12 +396,12 @@ def _yuan_bentler_mplus(
     )
 
 
-def test_fit(
+def run_tests(
     problem: Problem,
     options: FitOptions,
     view: View,
     first_order: Array | None,
-) -> TestsOfFit:
+) -> FitTests:
     """Run the tests that the options ask for.
 
     Parameters
@@ -445,7 +445,7 @@ def test_fit(
         residual = residual_statistic(
             "browne.residual.nt.model", problem, view, normal_theory_locals=theory
         )
-    return TestsOfFit(MappingProxyType(statistics), MappingProxyType(baseline), h0, h1, residual)
+    return FitTests(MappingProxyType(statistics), MappingProxyType(baseline), h0, h1, residual)
 
 
 def _yuan_bentler_bread(options: FitOptions, view: View) -> Array:
