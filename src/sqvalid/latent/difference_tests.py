@@ -18,7 +18,7 @@ from sqvalid.latent.absolute_fit import chisq_pvalue, rmsea
 from sqvalid.latent.constraints import tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.estimation import Estimate
-from sqvalid.latent.fit_statistics import View, spreads
+from sqvalid.latent.fit_statistics import View, run_tests, spreads
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.inference import (
     InformationKind,
