@@ -140,7 +140,7 @@ class MaximumLikelihood:
 
     References
     ----------
-    Joreskog (1969), Psychometrika 34; Bollen (1989), eq. 4.67.
+    Joreskog (1969), Psychometrika 34; Bollen (1989).
     """
 
     def value(self, slots: Slots, target: Target, theta: Array) -> float:

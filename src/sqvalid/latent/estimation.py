@@ -331,7 +331,7 @@ def _vcov(
 
     The filling is the covariance of the casewise scores at the estimates (Huber, 1967; White,
     1982), or of the weighted sample moments, from fourth moments or as under normality
-    (Browne, 1984, eq. 2.12a; Satorra & Bentler, 1994).
+    (Browne, 1984; Satorra & Bentler, 1994).
     """
     n = problem.multiplier
     bread = inverse.matrix

@@ -194,7 +194,7 @@ def residual_statistic(
 
     References
     ----------
-    Browne (1984), eq. 2.20a.
+    Browne (1984).
     """
     quadratic = 0.0
     q = view.objective.n_free

@@ -109,7 +109,7 @@ class GeneralisedLeastSquares(_LeastSquares):
 
     References
     ----------
-    Joreskog & Goldberger (1972); Browne (1974); Bollen (1989), eq. 4.78.
+    Joreskog & Goldberger (1972); Browne (1974); Bollen (1989).
     """
 
     def _weighted(self, target: Target, residual: Array, gap: Array | None) -> tuple[Array, Array]:
@@ -129,7 +129,7 @@ class UnweightedLeastSquares(_LeastSquares):
 
     References
     ----------
-    Joreskog (1977); Bollen (1989), eq. 4.73, there with every covariance counted twice.
+    Joreskog (1977); Bollen (1989).
     """
 
     def _weighted(self, target: Target, residual: Array, gap: Array | None) -> tuple[Array, Array]:

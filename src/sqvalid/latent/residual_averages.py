@@ -411,7 +411,7 @@ def browne_residual_statistic(
 
     References
     ----------
-    Browne (1984), eq. 2.20.
+    Browne (1984).
     """
     residuals, derivatives = [], []
     for group, jacobian, multiplier in zip(groups, jacobians, multipliers, strict=True):

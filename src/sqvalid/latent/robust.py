@@ -319,7 +319,7 @@ class ScaledStatistic:
 
 
 def satorra_bentler(stat: float, df: int, traces: Traces) -> ScaledStatistic:
-    """Mean-adjusted statistic (Satorra & Bentler, 1994, eq. 16.20)."""
+    """Mean-adjusted statistic (Satorra & Bentler, 1994)."""
     factor = traces.first / df if df > 0 else float("nan")
     return ScaledStatistic(stat / factor if df > 0 else stat, df, factor, 0.0, factor)
 

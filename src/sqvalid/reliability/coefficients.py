@@ -273,7 +273,7 @@ def omega_total(loadings: Array, covariance: Array, factor_variance: float = 1.0
     With unstandardised loadings and the model-implied covariances this is composite
     reliability after Jöreskog (1971), residual covariances inside the scale counted as
     variance that the factor does not explain; with the observed covariances it is the
-    coefficient of Bentler (1968) and McDonald (1999, eq. 6.21). With standardised loadings
+    coefficient of Bentler (1968) and McDonald (1999). With standardised loadings
     and implied correlations it is the composite reliability of Fornell & Larcker (1981), which
     belongs to the sum of standardised items.
 
@@ -308,7 +308,7 @@ def average_variance_extracted(loadings: Array) -> float:
 
     References
     ----------
-    Fornell & Larcker (1981), eq. 11.
+    Fornell & Larcker (1981).
     """
     return float(np.mean(loadings**2))
 
