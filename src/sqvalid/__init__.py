@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 # Public name -> the module it lives in.
 _PUBLIC: dict[str, str] = {
+    "Bootstrap": "sqvalid.latent.bootstrap",
     "Comparison": "sqvalid.latent.comparison",
     "Diagnostic": "sqvalid.errors",
     "FitResult": "sqvalid.latent.result",
@@ -21,8 +22,10 @@ _PUBLIC: dict[str, str] = {
     "Survey": "sqvalid.survey",
     "assess_reliability": "sqvalid.reliability",
     "assess_validity": "sqvalid.validity",
+    "bootstrap_fit": "sqvalid.latent.bootstrap",
     "cfa": "sqvalid.latent",
     "compare_models": "sqvalid.latent.comparison",
+    "draw_estimates": "sqvalid.latent.bootstrap",
     "estimate_effects": "sqvalid.effects",
     "fit_model": "sqvalid.latent",
     "growth": "sqvalid.latent",

@@ -8,7 +8,7 @@ residual correlations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from sqvalid.latent.implied import (
     Array,
+    Index,
     Slots,
     State,
     factor_variance_jacobian,
@@ -90,6 +91,66 @@ def deviations(
     )
 
 
+def scale_places(
+    rows: Sequence[Row],
+    place: Mapping[str, int],
+    n_names: int,
+    kind: StandardKind,
+    latents: Sequence[str],
+    covariates: Sequence[str],
+) -> tuple[Index, Index, Index]:
+    """Which deviations a row is multiplied by, and which two it is divided by.
+
+    Parameters
+    ----------
+    rows, kind, latents, covariates
+        As for :func:`standardise_rows`.
+    place : mapping of str to int
+        Position of every variable.
+    n_names : int
+        Positions there are, v.
+
+    Returns
+    -------
+    up, first, second : ndarray of int, shape (len(rows),)
+        Positions in the standard deviations of the variables, those of their residuals (from v
+        on), and a one (at 2 v).
+    """
+    is_latent, is_covariate = set(latents), set(covariates)
+
+    def scaled(name: str) -> bool:
+        if kind == "lv":
+            return name in is_latent
+        return not (kind == "nox" and name in is_covariate)
+
+    up, first, second = (np.full(len(rows), 2 * n_names, dtype=np.intp) for _ in range(3))
+    for i, row in enumerate(rows):
+        left = place[row.lhs]
+        right = place[row.rhs] if row.rhs else left
+        match row.op:
+            case "=~":
+                up[i] = left
+                if scaled(row.rhs):
+                    first[i] = right
+            case "~":
+                if scaled(row.rhs):
+                    up[i] = right
+                if scaled(row.lhs):
+                    first[i] = left
+            case "~~" if row.lhs == row.rhs:
+                if scaled(row.lhs):
+                    first[i] = second[i] = left
+            case "~~":
+                if scaled(row.lhs):
+                    first[i] = left + n_names
+                if scaled(row.rhs):
+                    second[i] = right + n_names
+            case "~1":
+                if scaled(row.lhs):
+                    first[i] = left
+    return up, first, second
+
+
 def standardise_rows(
     rows: Sequence[Row],
     estimates: Array,
@@ -113,39 +174,9 @@ def standardise_rows(
     jacobian : ndarray, shape (len(rows), q)
         Derivatives with respect to the free parameters.
     """
-    is_latent, is_covariate = set(latents), set(covariates)
-
-    def scaled(name: str) -> bool:
-        if kind == "lv":
-            return name in is_latent
-        return not (kind == "nox" and name in is_covariate)
-
-    n_names = len(dev.roots) // 2
-    up, first, second = (np.full(len(rows), len(dev.roots) - 1) for _ in range(3))
-    for i, row in enumerate(rows):
-        left = dev.place[row.lhs]
-        right = dev.place[row.rhs] if row.rhs else left
-        match row.op:
-            case "=~":
-                up[i] = left
-                if scaled(row.rhs):
-                    first[i] = right
-            case "~":
-                if scaled(row.rhs):
-                    up[i] = right
-                if scaled(row.lhs):
-                    first[i] = left
-            case "~~" if row.lhs == row.rhs:
-                if scaled(row.lhs):
-                    first[i] = second[i] = left
-            case "~~":
-                if scaled(row.lhs):
-                    first[i] = left + n_names
-                if scaled(row.rhs):
-                    second[i] = right + n_names
-            case "~1":
-                if scaled(row.lhs):
-                    first[i] = left
+    up, first, second = scale_places(
+        rows, dev.place, len(dev.roots) // 2, kind, latents, covariates
+    )
     below = dev.roots[first] * dev.roots[second]
     factor = dev.roots[up] / np.where(below == 0.0, np.nan, below)
     values = estimates * factor

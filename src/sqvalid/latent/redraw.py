@@ -1,0 +1,423 @@
+"""A model estimated again from other counts of the same respondents.
+
+A resample is a vector of counts: how often each respondent is in it. The bootstrap and the
+jackknife are two ways of making counts; everything behind them is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqvalid.errors import InputError
+from sqvalid.latent.batch_discrepancy import BatchTarget, batch_moments, batch_value_and_gradient
+from sqvalid.latent.batch_search import minimise_batch
+from sqvalid.latent.constraints import make_functions
+from sqvalid.latent.discrepancy import MaximumLikelihood
+from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.implied import Array
+from sqvalid.latent.inference import constrained_inverse
+from sqvalid.latent.optimiser import minimise
+from sqvalid.latent.problem import make_problem
+from sqvalid.latent.standardize import StandardKind, scale_places
+from sqvalid.latent.syntax import inline_definitions
+from sqvalid.moments import Block, Moments
+from sqvalid.moments.build import weighted_mean_and_covariance
+from sqvalid.resampling import uniforms
+
+__all__ = ["CHUNK", "Draws", "Units", "make_units", "redraw", "row_draws", "standardised_draws"]
+
+CHUNK = 128
+"""Resamples that are estimated together. The size is fixed and the last chunk is filled up, so that
+a resample's numbers do not depend on how many there are or on who computes them."""
+
+# Rows of products of answers that are in memory at a time.
+_PIECE_ROWS = 4096
+# The least squared pivot of a correlation matrix that counts as more than rounding.
+_PIVOT = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What is drawn: respondents, or clusters of them, within strata.
+
+    Parameters
+    ----------
+    rows : tuple of ndarray of int
+        Unit of every respondent, one array per group.
+    stratum : ndarray of int, shape (n_units,)
+        Units are drawn with replacement within their stratum.
+    """
+
+    rows: tuple[NDArray[np.intp], ...]
+    stratum: NDArray[np.intp]
+
+    @property
+    def size(self) -> int:
+        """Number of units."""
+        return len(self.stratum)
+
+    def bootstrap_counts(self, seed: int, replicate: int) -> Array:
+        """How often each unit is drawn: unit floor(u n) of its stratum, stream by stream."""
+        share = uniforms(seed, replicate, self.size)
+        counts = np.zeros(self.size)
+        start = 0
+        for label in np.unique(self.stratum):
+            members = np.flatnonzero(self.stratum == label)
+            n = len(members)
+            drawn = np.floor(share[start : start + n] * n).astype(np.intp)
+            counts[members] = np.bincount(drawn, minlength=n)
+            start += n
+        return counts
+
+
+def make_units(estimate: Estimate, *, clusters: bool) -> Units:
+    """Units of a fit: respondents within groups, or clusters.
+
+    Clusters are drawn within groups where each lies in one group only, else all together.
+    """
+    blocks = estimate.problem.blocks
+    if not clusters:
+        ends = np.cumsum([0, *(block.n_obs for block in blocks)])
+        rows = tuple(np.arange(a, b, dtype=np.intp) for a, b in pairwise(ends))
+        stratum = np.repeat(np.arange(len(blocks)), [block.n_obs for block in blocks])
+        return Units(rows, stratum.astype(np.intp))
+    codes = [np.asarray(block.clusters) for block in blocks]
+    names, inverse = np.unique(np.concatenate(codes), return_inverse=True)
+    rows = tuple(np.split(inverse.astype(np.intp), np.cumsum([len(c) for c in codes])[:-1]))
+    home = np.full(len(names), -1, dtype=np.intp)
+    nested = True
+    for g, own in enumerate(rows):
+        members = np.unique(own)
+        nested &= bool((home[members] < 0).all())
+        home[members] = g
+    return Units(rows, home if nested else np.zeros_like(home))
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Estimates of many resamples.
+
+    Parameters
+    ----------
+    theta : ndarray, shape (B, q)
+        Free parameters; NaN in a resample without estimates.
+    sampled : ndarray, shape (B, n_rows)
+        Values of the rows fixed at sample moments, zero elsewhere.
+    half_f : ndarray, shape (B,)
+        F/2 at the minimum, NaN without one.
+    singular : ndarray of bool, shape (B,)
+        No covariance matrix to work with: an item without variance, or a copy of another.
+    one_by_one : int
+        Resamples that the batch left to the search one by one.
+    """
+
+    theta: Array
+    sampled: Array
+    half_f: Array
+    singular: NDArray[np.bool_]
+    one_by_one: int = 0
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """Resamples with estimates."""
+        return np.isfinite(self.half_f)
+
+
+def _group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
+    """Means (B, p), covariance (B, p, p) and sum of weights (B,) under counts (B, n)."""
+    assert block.cases is not None
+    assert block.means is not None
+    weights = counts if block.weights is None else counts * block.weights
+    p = block.n_variables
+    columns, rows = np.triu_indices(p)
+    products = np.zeros((len(counts), len(rows)))
+    sums = np.zeros((len(counts), p))
+    for start in range(0, block.n_obs, _PIECE_ROWS):
+        piece = slice(start, start + _PIECE_ROWS)
+        centred = block.cases[piece] - block.means
+        products += weights[:, piece] @ (centred[:, columns] * centred[:, rows])
+        sums += weights[:, piece] @ centred
+    total = weights.sum(axis=1)
+    drift = sums / total[:, None]
+    covariance = np.empty((len(counts), p, p))
+    values = products / total[:, None] - drift[:, columns] * drift[:, rows]
+    covariance[:, columns, rows] = covariance[:, rows, columns] = values
+    return block.means + drift, covariance, total
+
+
+def _log_det(covariance: Array, usual: Array) -> Array:
+    """Log determinants, NaN where a matrix is singular; `usual` are the sample's variances."""
+    out = np.full(len(covariance), np.nan)
+    for b, matrix in enumerate(covariance):
+        # An item that does not vary keeps the rounding of its mean.
+        if (np.diag(matrix) <= 1e-12 * usual).any():
+            continue
+        sd = np.sqrt(np.diag(matrix))
+        try:
+            pivots = np.diag(np.linalg.cholesky(matrix / np.outer(sd, sd)))
+        except np.linalg.LinAlgError:
+            continue
+        if (pivots**2 > _PIVOT).all():
+            out[b] = 2.0 * float(np.log(pivots * sd).sum())
+    return out
+
+
+def _targets(estimate: Estimate, counts: tuple[Array, ...]) -> tuple[BatchTarget, ...]:
+    problem, means_too = estimate.problem, estimate.options.meanstructure
+    found = [_group_moments(block, c) for block, c in zip(problem.blocks, counts, strict=True)]
+    whole = np.sum([total for _, _, total in found], axis=0)
+    targets = []
+    for g, (means, covariance, total) in enumerate(found):
+        place_of = {name: j for j, name in enumerate(problem.blocks[g].variables)}
+        sampled = []
+        for row, place in problem.structure.exogenous[g]:
+            if row.op == "~1":
+                values = means[:, place_of[row.lhs]] if means_too else np.zeros(len(means))
+            else:
+                values = covariance[:, place_of[row.lhs], place_of[row.rhs]]
+            sampled.append((place, values))
+        targets.append(
+            BatchTarget(
+                covariance=covariance,
+                means=means if means_too else None,
+                log_det=_log_det(covariance, np.diag(problem.blocks[g].covariance)),
+                weight=total / whole,
+                sampled=tuple(sampled),
+            )
+        )
+    return tuple(targets)
+
+
+def _sampled_rows(estimate: Estimate, targets: tuple[BatchTarget, ...]) -> Array:
+    """Values of the rows fixed at sample moments, shape (B, n_rows)."""
+    problem = estimate.problem
+    number = {row.plabel: i for i, row in enumerate(problem.table.rows)}
+    out = np.zeros((len(targets[0].log_det), len(problem.table.rows)))
+    for g, target in enumerate(targets):
+        for (row, _), (_, values) in zip(
+            problem.structure.exogenous[g], target.sampled, strict=True
+        ):
+            out[:, number[row.plabel]] = values
+    return out
+
+
+def _can_batch(estimate: Estimate) -> bool:
+    """Whether the batch knows this discrepancy and these constraints."""
+    problem, constraints = estimate.problem, estimate.problem.constraints
+    return (
+        isinstance(problem.objective.estimator, MaximumLikelihood)
+        and estimate.options.likelihood == "normal"
+        and not constraints.equalities.n_functions
+        and not constraints.inequalities.n_functions
+        and not constraints.has_bounds
+        and all(len(set(slots.target)) == slots.n_parameters for slots in problem.slots)
+    )
+
+
+def _batch(estimate: Estimate, targets: tuple[BatchTarget, ...]) -> tuple[Array, Array]:
+    """Estimates (NaN where the batch has none) and F/2 of every resample."""
+    problem, constraints = estimate.problem, estimate.problem.constraints
+    hessian = problem.objective.hessian(estimate.locals_)
+    basis = np.eye(len(hessian)) if constraints.is_identity else constraints.basis
+    reduced = basis.T @ hessian @ basis
+    metric = constrained_inverse(reduced, np.eye(len(reduced))).matrix
+    origin = constraints.origin
+    usable = np.flatnonzero(np.isfinite(np.sum([t.log_det for t in targets], axis=0)))
+    theta = np.full((len(targets[0].log_det), problem.table.n_free), np.nan)
+    half_f = np.full(len(theta), np.nan)
+    if not usable.size:
+        return theta, half_f
+    # The moments of the samples that are still searched, cut down as they finish.
+    held_rows, held = usable, tuple(t.take(usable) for t in targets)
+
+    def evaluate(phi: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
+        nonlocal held_rows, held
+        wanted = usable[rows]
+        if len(wanted) != len(held_rows):
+            keep = np.isin(held_rows, wanted)
+            held_rows, held = held_rows[keep], tuple(t.take(keep) for t in held)
+        value, slope = batch_value_and_gradient(problem.slots, held, phi @ basis.T + origin)
+        return value, slope @ basis
+
+    end = minimise_batch(evaluate, constraints.to_phi(estimate.theta), metric, len(usable))
+    at = usable[end.converged]
+    theta[at] = end.phi[end.converged] @ basis.T + origin
+    half_f[at] = end.half_f[end.converged]
+    return theta, half_f
+
+
+def resampled_moments(estimate: Estimate, counts: tuple[Array, ...]) -> Moments:
+    """Moments of one resample; `counts` has one array (n,) per group."""
+    blocks = []
+    for block, count in zip(estimate.problem.blocks, counts, strict=True):
+        assert block.cases is not None
+        rows = np.repeat(np.arange(block.n_obs), count.astype(np.intp))
+        cases = block.cases[rows]
+        weights = np.ones(len(rows)) if block.weights is None else block.weights[rows]
+        means, covariance = weighted_mean_and_covariance(cases, weights)
+        blocks.append(
+            replace(
+                block,
+                n_obs=len(rows),
+                covariance=covariance,
+                means=means,
+                cases=cases,
+                weights=None if block.weights is None else weights,
+                clusters=None if block.clusters is None else block.clusters[rows],
+            )
+        )
+    return Moments(tuple(blocks))
+
+
+def _single(estimate: Estimate, counts: tuple[Array, ...]) -> tuple[Array, float] | None:
+    """Estimates and F/2 of one resample by the search that single fits use, or None."""
+    try:
+        problem = make_problem(
+            estimate.problem.structure, resampled_moments(estimate, counts), estimate.options
+        )
+    except InputError:
+        # No covariance matrix to work with; the caller counts it.
+        return None
+    end = minimise(
+        problem.objective,
+        problem.constraints,
+        estimate.theta,
+        max_iterations=estimate.options.max_iterations,
+    )
+    return (end.theta, end.half_f) if end.converged else None
+
+
+def redraw(estimate: Estimate, units: Units, counts: Array) -> Draws:
+    """Estimate a model from resamples.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        Of the full sample, with cases.
+    units : Units
+    counts : ndarray, shape (B, n_units)
+        How often each unit is in a resample.
+
+    Returns
+    -------
+    Draws
+    """
+    by_group = tuple(counts[:, rows] for rows in units.rows)
+    targets = _targets(estimate, by_group)
+    if _can_batch(estimate):
+        theta, half_f = _batch(estimate, targets)
+    else:
+        theta = np.full((len(counts), estimate.problem.table.n_free), np.nan)
+        half_f = np.full(len(counts), np.nan)
+    singular = np.isnan(np.sum([t.log_det for t in targets], axis=0))
+    left = np.flatnonzero(np.isnan(half_f) & ~singular)
+    for b in left:
+        found = _single(estimate, tuple(c[b] for c in by_group))
+        if found is not None:
+            theta[b], half_f[b] = found
+    return Draws(theta, _sampled_rows(estimate, targets), half_f, singular, len(left))
+
+
+def _definitions(estimate: Estimate, values: Array) -> Array:
+    """Defined parameters as functions of the rows; shape (B, n_definitions)."""
+    table = estimate.problem.table
+    place: dict[str, int | float] = {row.plabel: i for i, row in enumerate(table.rows)}
+    for i, row in enumerate(table.rows):
+        if row.label:
+            place.setdefault(row.label, i)
+    expressions = inline_definitions(table.definitions, [d.expression for d in table.definitions])
+    functions = make_functions(expressions, place, len(table.rows))
+    return np.asarray(functions.compiled.values(values @ functions.reach.T + functions.offset))
+
+
+def row_draws(estimate: Estimate, draws: Draws) -> Array:
+    """Value of every row of the parameter table in every resample, definitions at the end.
+
+    Returns
+    -------
+    ndarray, shape (B, n_rows + n_definitions)
+    """
+    table = estimate.problem.table
+    fixed = np.array([0.0 if row.ustart is None else row.ustart for row in table.rows])
+    free = np.array([row.free for row in table.rows])
+    exogenous = np.array([row.exo and not row.free for row in table.rows], dtype=bool)
+    values = np.tile(fixed, (len(draws.theta), 1))
+    values[:, exogenous] = draws.sampled[:, exogenous]
+    values[:, free > 0] = draws.theta[:, free[free > 0] - 1]
+    values[~draws.converged] = np.nan
+    if not table.definitions:
+        return values
+    with np.errstate(all="ignore"):
+        return np.hstack([values, _definitions(estimate, values)])
+
+
+def standardised_draws(estimate: Estimate, draws: Draws, kind: StandardKind) -> Array:
+    """Standardised rows in every resample, definitions at the end; shape as `row_draws`."""
+    problem = estimate.problem
+    table, slots = problem.table, problem.slots
+    values = row_draws(estimate, draws)[:, : len(table.rows)]
+    number = {row.plabel: i for i, row in enumerate(table.rows)}
+    good = np.flatnonzero(draws.converged)
+    out = np.full_like(values, np.nan)
+    for g in range(table.n_groups):
+        at = np.flatnonzero([row.group == g + 1 for row in table.rows])
+        rows = [table.rows[i] for i in at]
+        layout = slots[g].layout
+        names = (*layout.observed, *layout.factors)
+        place = {name: i for i, name in enumerate(names)}
+        sampled = tuple(
+            (where, draws.sampled[good, number[row.plabel]])
+            for row, where in problem.structure.exogenous[g]
+        )
+        observed, factors = batch_moments(slots[g], draws.theta[good], sampled)
+        v = len(names)
+        variance = np.zeros((len(good), 2 * v + 1))
+        variance[:, : len(layout.observed)] = observed
+        variance[:, len(layout.observed) : v] = factors
+        variance[:, -1] = 1.0
+        for i, row in zip(at, rows, strict=True):
+            if row.op == "~~" and row.lhs == row.rhs:
+                variance[:, v + place[row.lhs]] = values[good, i]
+        roots = np.sqrt(np.abs(variance))
+        up, first, second = scale_places(
+            rows, place, v, kind, table.latents[g], table.covariates[g]
+        )
+        below = roots[:, first] * roots[:, second]
+        scale = roots[:, up] / np.where(below == 0.0, np.nan, below)
+        out[np.ix_(good, at)] = values[np.ix_(good, at)] * scale
+    if not table.definitions:
+        return out
+    with np.errstate(all="ignore"):
+        return np.hstack([out, _definitions(estimate, out)])
+
+
+def chunks(n: int) -> Iterator[range]:
+    """Numbers of the resamples of every chunk; the last one is whole as well."""
+    for start in range(0, n, CHUNK):
+        yield range(start, start + CHUNK)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a process needs to estimate resamples: a fit and its units."""
+
+    estimate: Estimate
+    units: Units
+    seed: int = 0
+
+    def bootstrap(self, numbers: range) -> Draws:
+        """Resamples by number."""
+        counts = np.array([self.units.bootstrap_counts(self.seed, b) for b in numbers])
+        return redraw(self.estimate, self.units, counts)
+
+    def jackknife(self, numbers: range) -> Draws:
+        """Samples without one unit; numbers beyond the last unit repeat it."""
+        counts = np.ones((len(numbers), self.units.size))
+        for row, unit in enumerate(numbers):
+            counts[row, min(unit, self.units.size - 1)] = 0.0
+        return redraw(self.estimate, self.units, counts)
