@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, OptionError
 
 if TYPE_CHECKING:
+    from sqvalid.latent.bootstrap import Bootstrap, Interval
     from sqvalid.latent.result import FitResult
 
 __all__ = [
@@ -45,23 +46,26 @@ def total_effects(beta: Array) -> Array:
 
     Parameters
     ----------
-    beta : ndarray (m, m)
-        ``beta[i, j]`` is the direct effect of variable j on variable i.
+    beta : ndarray (..., m, m)
+        ``beta[..., i, j]`` is the direct effect of variable j on variable i.
 
     Returns
     -------
-    ndarray (m, m)
+    ndarray (..., m, m)
         Same orientation. All NaN when the series B + B^2 + ... does not converge, which
-        can only happen with a feedback loop.
+        can only happen with a feedback loop, and where direct effects are not known.
 
     References
     ----------
     Bollen (1987); Bollen (1989), ch. 8.
     """
-    m = beta.shape[0]
-    if m and np.abs(np.linalg.eigvals(beta)).max() >= 1.0:
-        return np.full((m, m), np.nan)
-    return np.asarray(np.linalg.solve(np.eye(m) - beta, np.eye(m)) - np.eye(m))
+    m = beta.shape[-1]
+    known = np.isfinite(beta).all(axis=(-2, -1), keepdims=True)
+    series = np.where(known, beta, 0.0)
+    radius = np.abs(np.linalg.eigvals(series)).max(axis=-1, initial=0.0)[..., None, None]
+    there = known & (radius < 1.0)
+    reach = np.linalg.inv(np.eye(m) - np.where(there, series, 0.0)) - np.eye(m)
+    return np.where(there, reach, np.nan)
 
 
 def total_effects_gradient(beta: Array, target: int, source: int) -> Array:
@@ -203,6 +207,7 @@ class _Paths:
     beta: Array
     rows: npt.NDArray[np.intp]  # (m, m): position of the coefficient in `jacobian`, or -1
     jacobian: Array  # (n coefficients, n free parameters)
+    place: npt.NDArray[np.intp]  # (n coefficients,): row of the coefficient in the fit's table
 
 
 def _effect(
@@ -251,25 +256,29 @@ def _group_paths(fit: FitResult, number: int) -> tuple[_Paths, _Paths]:
             jacobian[k, free - 1] = 1.0
     jacobian_std = np.asarray(fit.standardized_jacobian("all"))[np.flatnonzero(chosen)]
     return (
-        _Paths(names, edges, beta, where, jacobian),
-        _Paths(names, edges, beta_std, where, jacobian_std),
+        _Paths(names, edges, beta, where, jacobian, np.flatnonzero(chosen)),
+        _Paths(names, edges, beta_std, where, jacobian_std, np.flatnonzero(chosen)),
     )
 
 
 def _pair_rows(
     raw: _Paths, std: _Paths, vcov: Array, source: int, target: int, level: float, cyclic: bool
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Rows of one pair of variables, each with its path."""
     names = raw.names
     head = {"source": names[source], "target": names[target]}
 
-    def row(kind: str, path: Path, values: tuple[float, float], slopes: tuple[Array, Array]) -> Any:
-        return {
+    def row(
+        kind: str, path: Path, values: tuple[float, float], slopes: tuple[Array, Array]
+    ) -> tuple[dict[str, Any], Path]:
+        columns = {
             **head,
             "kind": kind,
             "path": " -> ".join(names[i] for i in path),
             **_effect(values[0], slopes[0], raw, vcov, level, ""),
             **_effect(values[1], slopes[1], std, vcov, level, "_std"),
         }
+        return columns, path
 
     ends = (source, target)
     direct = bool(raw.edges[target, source])
@@ -296,6 +305,53 @@ def _pair_rows(
     yield row("total", ends, (totals[0], totals[1]), (slopes[0], slopes[1]))
 
 
+@dataclass(frozen=True)
+class _EffectDraws:
+    """Effects of one pair of variables as functions of the rows of the parameter table."""
+
+    paths: _Paths
+    effects: tuple[tuple[str, Path], ...]
+
+    def __call__(self, values: Array) -> Array:
+        """Effects, shape (B, n effects), of rows, shape (B, n rows)."""
+        m = len(self.paths.names)
+        beta = np.zeros((len(values), m, m))
+        to, start = np.nonzero(self.paths.rows >= 0)
+        beta[:, to, start] = values[:, self.paths.place[self.paths.rows[to, start]]]
+        totals = total_effects(beta)
+        out = np.empty((len(values), len(self.effects)))
+        for k, (kind, path) in enumerate(self.effects):
+            source, target = path[0], path[-1]
+            if kind in ("direct", "specific"):
+                out[:, k] = beta[:, path[1:], path[:-1]].prod(axis=1)
+            else:
+                out[:, k] = totals[:, target, source]
+                if kind == "indirect":
+                    out[:, k] -= beta[:, target, source]
+        return out
+
+
+def _resample(
+    found: list[tuple[dict[str, Any], Path]],
+    paths: _Paths,
+    bootstrap: Bootstrap,
+    interval: Interval,
+    level: float,
+) -> None:
+    """Put the spread and intervals of the draws in the place of the delta method's."""
+    function = _EffectDraws(paths, tuple((row["kind"], path) for row, path in found))
+    metrics: tuple[tuple[Literal["raw", "all"], str], ...] = (("raw", ""), ("all", "_std"))
+    for metric, suffix in metrics:
+        drawn = bootstrap.derived(function, interval, metric=metric, level=level)
+        for (row, _), se, low, high in zip(
+            found, drawn["se"], drawn["ci_lower"], drawn["ci_upper"], strict=True
+        ):
+            z = row[f"est{suffix}"] / se if se > 0.0 else float("nan")
+            values = {"se": se, "z": z, "p": float(2.0 * ndtr(-abs(z)))}
+            values |= {"ci_lower": low, "ci_upper": high}
+            row.update({f"{name}{suffix}": value for name, value in values.items()})
+
+
 def _selected(
     fit: FitResult, names: tuple[str, ...], given: str | None, what: str
 ) -> tuple[int, ...]:
@@ -316,6 +372,8 @@ def estimate_effects(
     target: str | None = None,
     *,
     level: float = 0.95,
+    bootstrap: Bootstrap | None = None,
+    interval: Interval = "percentile",
 ) -> Effects:
     """Split the effects between the variables of a model into direct and indirect ones.
 
@@ -327,8 +385,15 @@ def estimate_effects(
     source, target : str, optional
         Only effects of, or on, this variable. All of them by default.
     level : float
-        Coverage of the intervals, which are symmetric (normal theory, delta method). For a
-        product of coefficients in a small sample a bootstrap interval is preferable.
+        Coverage of the intervals. Without `bootstrap` they are symmetric (normal theory, delta
+        method), which fits the skewed distribution of a product of coefficients badly.
+    bootstrap : Bootstrap, optional
+        Of this fit, from :func:`bootstrap_fit` or :func:`draw_estimates`: standard errors are
+        then standard deviations of the effects over its draws, with z and p from them, and the
+        intervals are of the kind `interval`. Where p and interval disagree, the interval is
+        the one to go by.
+    interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
+        Kind of bootstrap interval.
 
     Returns
     -------
@@ -339,11 +404,12 @@ def estimate_effects(
     Raises
     ------
     OptionError
-        No regression in the model, an unknown variable, or a level outside (0, 1).
+        No regression in the model, an unknown variable, a level outside (0, 1), or draws of
+        another fit.
 
     References
     ----------
-    Sobel (1982); Bollen (1987).
+    Sobel (1982); Bollen (1987); Bollen & Stine (1990).
     """
     if not 0.0 < level < 1.0:
         raise OptionError(f"level={level!r} must lie between 0 and 1.", remedy="Try level=0.95.")
@@ -351,6 +417,10 @@ def estimate_effects(
         raise OptionError(
             "The model has no regressions, so there are no effects to estimate.",
             remedy="Add paths to the model text, e.g. SAT ~ SQ.",
+        )
+    if bootstrap is not None and bootstrap.fit is not fit:
+        raise OptionError(
+            "bootstrap= holds draws of another fit.", remedy="Draw from this one: bootstrap_fit."
         )
     vcov = fit.vcov.to_numpy(dtype=float)
     rows: list[dict[str, Any]] = []
@@ -368,10 +438,10 @@ def estimate_effects(
         for j in sources:
             for i in targets:
                 if i != j and reachable[i, j]:
-                    rows.extend(
-                        {"group": str(label), **row}
-                        for row in _pair_rows(raw, std, vcov, j, i, level, cyclic)
-                    )
+                    found = list(_pair_rows(raw, std, vcov, j, i, level, cyclic))
+                    if bootstrap is not None:
+                        _resample(found, raw, bootstrap, interval, level)
+                    rows.extend({"group": str(label), **row} for row, _ in found)
     if not rows:
         raise OptionError(
             f"No path leads from {source!r} to {target!r}.",

@@ -191,3 +191,36 @@ def test_wrong_questions_are_refused(fit, arguments, words):
 def test_model_without_regressions_is_refused():
     with pytest.raises(OptionError, match="no regressions"):
         sq.estimate_effects(sq.cfa("F =~ x + m + k + y", frame()))
+
+
+def test_bootstrap_intervals_are_those_of_the_defined_parameters(fit):
+    boot = sq.bootstrap_fit(fit, 300, seed=2)
+    defined = {"x -> m -> y": "via_m", "x -> m -> k -> y": "via_both"}
+    for interval in ("percentile", "bca"):
+        table = sq.estimate_effects(fit, "x", "y", bootstrap=boot, interval=interval).to_frame()
+        raw = boot.parameters(interval).query("op == ':='").set_index("lhs")
+        std = boot.parameters(interval, metric="all").query("op == ':='").set_index("lhs")
+        for path, name in defined.items():
+            row = table[(table["kind"] == "specific") & (table["path"] == path)].iloc[0]
+            for column in ("est", "se", "ci_lower", "ci_upper"):
+                assert row[column] == pytest.approx(raw.loc[name, column], rel=1e-9), column
+                assert row[f"{column}_std"] == pytest.approx(std.loc[name, column], rel=1e-7)
+        for kind in ("indirect", "total"):
+            row = table[table["kind"] == kind].iloc[0]
+            assert row["ci_upper"] == pytest.approx(raw.loc[kind, "ci_upper"], rel=1e-7)
+
+
+def test_draws_of_another_fit_are_refused(fit):
+    boot = sq.draw_estimates(sq.sem(MODEL, frame()), 10)
+    with pytest.raises(OptionError, match="another fit"):
+        sq.estimate_effects(fit, bootstrap=boot)
+
+
+def test_total_effects_of_many_matrices_at_once():
+    path = np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.2, 0.4, 0.0]])
+    loop = np.array([[0.0, 2.0, 0.0], [1.5, 0.0, 0.0], [0.2, 0.4, 0.0]])
+    unknown = np.where(path == 0.4, np.nan, path)
+    found = total_effects(np.array([path, loop, unknown]))
+    assert found[0, 2, 0] == pytest.approx(0.2 + 0.5 * 0.4)
+    assert np.isnan(found[1]).all()
+    assert np.isnan(found[2]).all()
