@@ -6,5 +6,6 @@ matrix with its n is as good as a file of answers for everything that can be com
 
 from sqvalid.moments.blocks import Block, Moments
 from sqvalid.moments.build import moments_from_frame, moments_from_matrices
+from sqvalid.moments.stream import stream_moments
 
-__all__ = ["Block", "Moments", "moments_from_frame", "moments_from_matrices"]
+__all__ = ["Block", "Moments", "moments_from_frame", "moments_from_matrices", "stream_moments"]

@@ -68,7 +68,7 @@ def weighted_mean_and_covariance(cases: Array, weights: Array) -> tuple[Array, A
     return means, (centred * weights[:, None]).T @ centred / total
 
 
-def _places(frame: pd.DataFrame, variables: Sequence[str]) -> list[int]:
+def places_of(frame: pd.DataFrame, variables: Sequence[str]) -> list[int]:
     """Positions of the columns, refusing names that are absent or stand there twice."""
     place = {name: j for j, name in enumerate(frame.columns)}
     missing = [name for name in variables if name not in place]
@@ -89,7 +89,7 @@ def _places(frame: pd.DataFrame, variables: Sequence[str]) -> list[int]:
     return [place[name] for name in variables]
 
 
-def _numeric_columns(frame: pd.DataFrame, places: Sequence[int]) -> Array:
+def numeric_columns(frame: pd.DataFrame, places: Sequence[int]) -> Array:
     """Copy the columns as floats, refusing text with the cells that hold it."""
     if len(set(frame.dtypes.to_numpy())) > 1:
         frame, places = frame.iloc[:, list(places)], range(len(places))
@@ -167,15 +167,15 @@ def moments_from_frame(
         weights that are not positive numbers, fewer than two clusters in a group.
     """
     more = [name for name in (group, cluster, weights) if name is not None]
-    places = _places(frame, [*variables, *more])
-    cases = _numeric_columns(frame, places[: len(variables)])
+    places = places_of(frame, [*variables, *more])
+    cases = numeric_columns(frame, places[: len(variables)])
     complete = _complete_rows(frame, variables, cases)
     labels: list[str]
     if group is None:
         labels, codes = [""], np.zeros(len(frame), dtype=np.intp)
     else:
         codes, found = pd.factorize(frame[group], sort=False)
-        labels = [_group_label(value) for value in found]
+        labels = [group_label(value) for value in found]
         complete &= codes >= 0
     n_before = int(complete.sum())
     clusters = None
@@ -217,7 +217,7 @@ def moments_from_frame(
 
 def _sampling_weights(frame: pd.DataFrame, name: str, used: NDArray[np.bool_]) -> Array:
     """Weights of all rows, rescaled to sum to the rows used; refused unless positive there."""
-    values = _numeric_columns(frame, [list(frame.columns).index(name)])[:, 0]
+    values = numeric_columns(frame, [list(frame.columns).index(name)])[:, 0]
     bad = np.flatnonzero(used & ~(np.isfinite(values) & (values > 0)))
     if bad.size:
         shown = ", ".join(f"{values[row]:g} in row {frame.index[row]}" for row in bad[:3])
@@ -229,7 +229,8 @@ def _sampling_weights(frame: pd.DataFrame, name: str, used: NDArray[np.bool_]) -
     return np.asarray(values * (used.sum() / values[used].sum()))
 
 
-def _group_label(value: Any) -> str:
+def group_label(value: Any) -> str:
+    """Text of a group's code."""
     # A group code read as 1.0 is the researcher's group 1.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 

@@ -1,0 +1,213 @@
+"""Moments of files and frames that do not fit into memory, one piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sqvalid.errors import InputError, SurveyError, UnsupportedError
+from sqvalid.moments.blocks import Array, Block, Moments
+from sqvalid.moments.build import group_label, numeric_columns, places_of
+
+__all__ = ["stream_moments"]
+
+# Rows of a file that are in memory at a time; products are summed in smaller pieces, in cache.
+BATCH_ROWS = 131_072
+_PIECE_ROWS = 8192
+
+
+@dataclass(eq=False)
+class _Sums:
+    """Sums of one group around the means of its first piece.
+
+    The first piece is near enough to the mean of the whole for the products to keep their
+    digits: what is subtracted at the end is of the order of the variance.
+    """
+
+    near: Array
+    products: Array
+    sums: Array
+    low: Array
+    high: Array
+    n: int = 0
+
+    @classmethod
+    def around(cls, cases: Array) -> _Sums:
+        """Nothing summed yet, around the means of `cases`."""
+        p = cases.shape[1]
+        nothing = np.full(p, np.inf)
+        return cls(cases.mean(axis=0), np.zeros((p, p)), np.zeros(p), nothing, -nothing)
+
+    def add(self, cases: Array) -> None:
+        """Take in complete answers, shape (n, p)."""
+        for start in range(0, len(cases), _PIECE_ROWS):
+            centred = cases[start : start + _PIECE_ROWS] - self.near
+            self.products += centred.T @ centred
+            self.sums += centred.sum(axis=0)
+        self.low = np.minimum(self.low, cases.min(axis=0))
+        self.high = np.maximum(self.high, cases.max(axis=0))
+        self.n += len(cases)
+
+    def block(self, label: str, variables: tuple[str, ...]) -> Block:
+        """Means and covariance with divisor N."""
+        of_group = f" in group {label!r}" if label else ""
+        if self.n < 2:
+            raise SurveyError(
+                f"There is {self.n} complete respondent{of_group}; a covariance needs at least "
+                "two.",
+                remedy="Drop or merge the group." if label else None,
+            )
+        constant = [variables[j] for j in np.flatnonzero(self.low == self.high)]
+        if constant:
+            raise SurveyError(
+                f"Every respondent{of_group} gave the same answer to "
+                f"{', '.join(repr(name) for name in constant)}.",
+                remedy="An item without variance cannot be analysed: leave it out of the model.",
+            )
+        drift = self.sums / self.n
+        covariance = self.products / self.n - np.outer(drift, drift)
+        return Block(label, variables, self.n, covariance, self.near + drift)
+
+
+def stream_moments(
+    source: str | Path | Iterable[pd.DataFrame] | Any,
+    variables: Sequence[str],
+    *,
+    group: str | None = None,
+) -> Moments:
+    """Moments of answers that are read piece by piece, listwise complete.
+
+    What comes out goes into :func:`cfa` and :func:`sem` in the place of data. It has no answers,
+    only their means and covariances, so maximum likelihood, GLS and ULS with their normal-theory
+    tests are what it is good for.
+
+    Parameters
+    ----------
+    source : path, dask dataframe, or iterable of pandas.DataFrame
+        A .parquet (needs pyarrow) or .csv file, or pieces.
+    variables : sequence of str
+        Columns to use, in this order; nothing else of a file is read.
+    group : str, optional
+        Column with the group of each respondent; groups stand in order of first appearance.
+
+    Returns
+    -------
+    Moments
+        Equal to those of the whole up to rounding, in memory for one piece.
+
+    Raises
+    ------
+    SurveyError
+        A column is missing, holds text or infinite values, does not vary, or nobody answered it;
+        no complete rows; a group of one.
+    InputError
+        The source is none of these.
+    UnsupportedError
+        pyarrow is not installed.
+
+    References
+    ----------
+    Chan, Golub & LeVeque (1983), on sums of squares around a trial mean.
+    """
+    wanted = [*variables, *([group] if group is not None else [])]
+    found: dict[str, _Sums | None] = {}
+    answered = np.zeros(len(variables), dtype=bool)
+    n_received = 0
+    for piece in _pieces(source, wanted):
+        frame = piece.set_axis(pd.RangeIndex(n_received, n_received + len(piece)))
+        n_received += len(frame)
+        places = places_of(frame, wanted)
+        cases = numeric_columns(frame, places[: len(variables)])
+        if np.isinf(cases).any():
+            row, column = np.argwhere(np.isinf(cases))[0]
+            raise SurveyError(f"Item {variables[column]!r} is infinite in row {frame.index[row]}.")
+        there = np.isfinite(cases)
+        answered |= there.any(axis=0)
+        complete = there.all(axis=1)
+        if group is None:
+            labels, codes = [""], np.zeros(len(frame), dtype=np.intp)
+        else:
+            codes, values = pd.factorize(frame[group], sort=False)
+            labels = [group_label(value) for value in values]
+        for code, label in enumerate(labels):
+            own = np.ascontiguousarray(cases[complete & (codes == code)])
+            sums = found.setdefault(label, None)
+            if len(own):
+                if sums is None:
+                    sums = found[label] = _Sums.around(own)
+                sums.add(own)
+    if n_received and not answered.all():
+        empty = [name for name, some in zip(variables, answered, strict=True) if not some]
+        raise SurveyError(
+            f"Nobody answered {', '.join(repr(name) for name in empty)}.",
+            remedy="Leave the item out of the model, or check the column map.",
+        )
+    if all(sums is None for sums in found.values()):
+        raise SurveyError(
+            "No respondent answered every item of the model.",
+            remedy="Use fewer items, or check that the source is not empty.",
+        )
+    blocks = []
+    for label, sums in found.items():
+        if sums is None:
+            raise SurveyError(
+                f"Nobody in group {label!r} answered every item.", remedy="Drop or merge the group."
+            )
+        blocks.append(sums.block(label, tuple(variables)))
+    return Moments(blocks=tuple(blocks), group_variable=group, n_received=n_received)
+
+
+def _pieces(source: Any, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Pieces of any source, in order."""
+    if isinstance(source, str | Path):
+        yield from _file_pieces(Path(source), wanted)
+    elif hasattr(source, "partitions") and hasattr(source, "npartitions"):
+        # A dask dataframe, known by its face so that dask need not be there.
+        for i in range(source.npartitions):
+            yield source.partitions[i].compute()
+    elif isinstance(source, Iterable) and not isinstance(source, pd.DataFrame | dict):
+        for piece in source:
+            if not isinstance(piece, pd.DataFrame):
+                raise InputError(f"A piece of the source is a {type(piece).__name__}, not a frame.")
+            yield piece
+    else:
+        raise InputError(
+            f"The source is a {type(source).__name__}.",
+            remedy="Give a .parquet or .csv file, a dask dataframe, or pieces as pandas frames; "
+            "a frame in memory goes into the model as it is.",
+        )
+
+
+def _file_pieces(path: Path, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
+    kind = path.suffix.lower()
+    if kind not in (".parquet", ".csv"):
+        raise InputError(
+            f"{path.name} is neither .parquet nor .csv.", remedy="Other files: read_survey."
+        )
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    if kind == ".csv":
+        yield from _csv_pieces(path, wanted)
+        return
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise UnsupportedError(
+            "Reading parquet files piece by piece needs pyarrow.", remedy="pip install pyarrow"
+        ) from None
+    with parquet.ParquetFile(path, memory_map=True) as file:
+        names = set(file.schema_arrow.names)
+        columns = [name for name in wanted if name in names]
+        for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+            yield batch.to_pandas()
+
+
+def _csv_pieces(path: Path, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
+    names = set(wanted)
+    with pd.read_csv(path, chunksize=BATCH_ROWS, usecols=lambda name: name in names) as reader:
+        yield from reader
