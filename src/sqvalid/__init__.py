@@ -38,6 +38,7 @@ _PUBLIC: dict[str, str] = {
     "read_survey": "sqvalid.survey",
     "score_test": "sqvalid.latent.parameter_tests",
     "sem": "sqvalid.latent",
+    "simulate_survey": "sqvalid.simulate",
     "stream_moments": "sqvalid.moments",
     "wald_test": "sqvalid.latent.parameter_tests",
 }
