@@ -24,7 +24,9 @@ def survey(n: int = 200, seed: int = 3) -> pd.DataFrame:
     f, g = z[:, 0], 0.5 * z[:, 0] + 0.8 * z[:, 1]
     columns = {f"x{i + 1}": 0.7 * (f if i < 3 else g) + 0.7 * z[:, 2 + i] for i in range(6)}
     return pd.DataFrame(columns).assign(
-        age=z[:, 8] + 0.4 * f, branch=np.where(np.arange(n) % 2 == 0, "A", "B")
+        age=z[:, 8] + 0.4 * f,
+        branch=np.where(np.arange(n) % 2 == 0, "A", "B"),
+        weight=0.4 + np.arange(n) % 5 / 2.0,
     )
 
 
@@ -49,6 +51,8 @@ MODELS = {
     "wishart": (FACTORS, {"likelihood": "wishart"}),
     "GLS": (FACTORS, {"estimator": "GLS"}),
     "MLR": (FACTORS, {"estimator": "MLR"}),
+    "weights": (FACTORS, {"sampling_weights": "weight"}),
+    "weights in groups": (FACTORS, {"sampling_weights": "weight", "group": "branch"}),
 }
 
 
@@ -57,7 +61,8 @@ def test_a_resample_is_estimated_as_its_rows_would_be(name: str) -> None:
     model, options = MODELS[name]
     data = survey()
     fit = sq.sem(model, data, **options)
-    boot = bootstrap_fit(fit, 6, seed=5)
+    boot = bootstrap_fit(fit, 6, seed=5, studentized=True)
+    assert boot.errors is not None
     units = redraw.make_units(fit.estimate, clusters=False)
     frames = [data] if "group" not in options else [d for _, d in data.groupby("branch")]
     frame = pd.concat(frames)
@@ -67,6 +72,8 @@ def test_a_resample_is_estimated_as_its_rows_would_be(name: str) -> None:
         again = sq.sem(model, frame.iloc[np.repeat(np.arange(len(frame)), counts)], **options)
         expected = again.parameters["est"].to_numpy()
         np.testing.assert_allclose(raw[b], expected, rtol=1e-5, atol=2e-6)
+        errors = again.parameters["se"].to_numpy()
+        np.testing.assert_allclose(boot.errors[b], errors, rtol=1e-5, atol=1e-8)
         standard = again.standardized("all")["est"].to_numpy()
         np.testing.assert_allclose(std[b], standard, rtol=1e-5, atol=2e-6)
         assert boot.estimates.half_f[b] == pytest.approx(again.estimate.solution.half_f, abs=1e-10)
@@ -200,7 +207,10 @@ def test_clusters_are_drawn_whole() -> None:
 def test_draws_of_the_estimates_have_their_covariance() -> None:
     fit = sq.sem(MEDIATION, mediation())
     drawn = draw_estimates(fit, 20_000)
-    np.testing.assert_allclose(drawn.vcov, fit.vcov, atol=0.03 * np.diag(fit.vcov).max())
+    # The standard error of a covariance of R normal draws, in units of both deviations.
+    sd = np.sqrt(np.diag(fit.vcov))
+    off = (drawn.vcov - fit.vcov).to_numpy() / np.outer(sd, sd)
+    assert np.abs(off).max() < 4.0 * np.sqrt(2.0 / 20_000)
     row = drawn.parameters().set_index("label").loc["ab"]
     delta = fit.parameters.set_index("label").loc["ab"]
     assert row["se"] == pytest.approx(delta["se"], rel=0.05)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -16,22 +16,29 @@ from sqvalid.errors import (
     Diagnostic,
     InputError,
     OptionError,
-    SqvalidError,
     UnsupportedError,
     check_choice,
 )
-from sqvalid.latent.estimation import estimate as estimate_model
 from sqvalid.latent.implied import Array
 from sqvalid.latent.parameter_frames import row_columns
 from sqvalid.latent.redraw import (
     CHUNK,
     Draws,
-    Work,
     chunks,
     make_units,
-    resampled_moments,
     row_draws,
     standardised_draws,
+)
+from sqvalid.latent.resamples import (
+    Progress,
+    Statistic,
+    StatisticWork,
+    collect,
+    join_draws,
+    make_work,
+    map_in_order,
+    named_statistics,
+    resample_statistics,
 )
 from sqvalid.latent.result import FitResult
 from sqvalid.latent.threads import single_thread
@@ -48,8 +55,6 @@ __all__ = ["INTERVALS", "Bootstrap", "bootstrap_fit", "draw_estimates"]
 
 Interval = Literal["percentile", "basic", "normal", "bias_corrected", "bca", "studentized"]
 Metric = Literal["raw", "all", "lv", "nox"]
-Statistic = Callable[[FitResult], float]
-Progress = Callable[[int, int], None]
 
 INTERVALS: tuple[Interval, ...] = (
     "percentile",
@@ -400,9 +405,9 @@ class Bootstrap(Result):
     @cached_property
     def _left_out(self) -> Draws:
         """Estimates without one unit."""
-        work = _work(self.fit, self.seed, clusters=self.clusters)
-        pieces = list(_map(work.jackknife, list(chunks(work.units.size)), self.n_jobs))
-        return _join(pieces, work.units.size)
+        work = make_work(self.fit, self.seed, clusters=self.clusters)
+        pieces = list(map_in_order(work.jackknife, list(chunks(work.units.size)), self.n_jobs))
+        return join_draws(pieces, work.units.size)
 
     @cached_property
     def _left_out_statistics(self) -> Array:
@@ -410,7 +415,9 @@ class Bootstrap(Result):
         counts = np.ones((units.size, units.size)) - np.eye(units.size)
         return np.array(
             [
-                _statistics(self.fit, [c[rows] for rows in units.rows], theta, self.statistics)[0]
+                resample_statistics(
+                    self.fit, [c[rows] for rows in units.rows], theta, self.statistics
+                )[0]
                 for c, theta in zip(counts, self._left_out.theta, strict=True)
             ]
         )
@@ -459,103 +466,6 @@ def _spread(draws: Array, estimate: Array) -> dict[str, Array]:
     squares = np.where(there, (draws - mean) ** 2, 0.0).sum(axis=0)
     se = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
     return {"est": estimate, "se": se, "bias": mean - estimate}
-
-
-def _work(fit: FitResult, seed: int, *, clusters: bool) -> Work:
-    return Work(fit.estimate, make_units(fit.estimate, clusters=clusters), seed)
-
-
-def _map(task: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
-    """Apply a task to items, in order, in this process or in others (joblib's backends)."""
-    if n_jobs == 1:
-        with single_thread():
-            for item in items:
-                yield task(item)
-        return
-    from joblib import Parallel, delayed
-
-    yield from Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_alone)(task, item) for item in items
-    )
-
-
-def _alone(task: Callable[[Any], Any], item: Any) -> Any:
-    """A task in a process of its own: BLAS keeps to one thread there as well."""
-    with single_thread():
-        return task(item)
-
-
-def _join(pieces: Sequence[Draws], n: int) -> Draws:
-    """Put chunks together and drop what filled up the last one."""
-    return Draws(
-        theta=np.vstack([piece.theta for piece in pieces])[:n],
-        sampled=np.vstack([piece.sampled for piece in pieces])[:n],
-        half_f=np.concatenate([piece.half_f for piece in pieces])[:n],
-        singular=np.concatenate([piece.singular for piece in pieces])[:n],
-        one_by_one=sum(piece.one_by_one for piece in pieces),
-    )
-
-
-def _statistics(
-    fit: FitResult, counts: list[Array], theta: Array, statistics: Sequence[Statistic]
-) -> tuple[Array, Array]:
-    """Statistics and standard errors of one resample; NaN where it has none."""
-    table = fit.table
-    missing = np.full(len(statistics), np.nan)
-    no_errors = np.full(len(table.rows) + len(table.definitions), np.nan)
-    if np.isnan(theta).any():
-        return missing, no_errors
-    estimate = fit.estimate
-    blocks = resampled_moments(estimate, tuple(counts)).blocks
-    moments = replace(fit.moments, blocks=blocks)
-    tests = tuple(name for name in estimate.options.tests if name != "bollen.stine")
-    options = replace(estimate.options, tests=tests, bootstrap=None)
-    try:
-        again = estimate_model(estimate.problem.structure, moments, options, theta)
-    except SqvalidError:
-        return missing, no_errors
-    resample = FitResult(fit.model_text, again, moments, ())
-    found = []
-    for statistic in statistics:
-        try:
-            found.append(float(statistic(resample)))
-        except (SqvalidError, ArithmeticError, np.linalg.LinAlgError):
-            found.append(np.nan)
-    return np.array(found), resample.parameters["se"].to_numpy(dtype=np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class _StatisticWork:
-    """What a process needs to compute statistics of resamples."""
-
-    fit: FitResult
-    work: Work
-    statistics: tuple[Statistic, ...]
-    theta: Array
-
-    def __call__(self, numbers: range) -> list[tuple[Array, Array]]:
-        out = []
-        for b in numbers:
-            counts = self.work.units.bootstrap_counts(self.work.seed, b)
-            by_group = [counts[rows] for rows in self.work.units.rows]
-            out.append(_statistics(self.fit, by_group, self.theta[b], self.statistics))
-        return out
-
-
-def _collect(
-    results: Iterable[Any], each: int, n_draws: int, progress: Progress | None
-) -> list[Any]:
-    """Take results as they come; an interruption keeps the ones that are there."""
-    out: list[Any] = []
-    try:
-        for result in results:
-            out.append(result)
-            if progress is not None:
-                progress(min(len(out) * each, n_draws), n_draws)
-    except KeyboardInterrupt:
-        if not out:
-            raise
-    return out
 
 
 def bootstrap_fit(
@@ -629,13 +539,13 @@ def bootstrap_fit(
     if clusters and not clustered:
         raise OptionError("The fit has no clusters to draw.", remedy="Fit with cluster=.")
     by_cluster = clustered if clusters is None else clusters
-    functions = _named_statistics(fit, statistics or {})
+    functions = named_statistics(fit, statistics or {})
     values = np.array([float(function(fit)) for function in functions.values()])
 
-    work = _work(fit, seed, clusters=by_cluster)
+    work = make_work(fit, seed, clusters=by_cluster)
     numbers = list(chunks(n_draws))
-    pieces = _collect(_map(work.bootstrap, numbers, n_jobs), CHUNK, n_draws, progress)
-    estimates = _join(pieces, n_draws)
+    pieces = collect(map_in_order(work.bootstrap, numbers, n_jobs), CHUNK, n_draws, progress)
+    estimates = join_draws(pieces, n_draws)
     if not estimates.converged.any():
         raise InputError(
             f"None of the {len(estimates.half_f)} resamples could be estimated "
@@ -646,13 +556,15 @@ def bootstrap_fit(
     found: Array | None = None
     errors: Array | None = None
     if functions or studentized:
-        task = _StatisticWork(fit, work, tuple(functions.values()), estimates.theta)
+        task = StatisticWork(fit, work, tuple(functions.values()), estimates.theta)
         there = len(estimates.theta)
         parts = [range(a, min(a + 32, there)) for a in range(0, there, 32)]
         rows = [
-            r for part in _collect(_map(task, parts, n_jobs), 32, there, progress) for r in part
+            r
+            for part in collect(map_in_order(task, parts, n_jobs), 32, there, progress)
+            for r in part
         ]
-        estimates = _join([estimates], len(rows))
+        estimates = join_draws([estimates], len(rows))
         found = np.array([row[0] for row in rows]).reshape(len(rows), len(functions))
         errors = np.array([row[1] for row in rows])
     return Bootstrap(
@@ -674,29 +586,6 @@ def bootstrap_fit(
 def _check_count(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 2:
         raise OptionError(f"{name}={value!r} must be a whole number above 1.")
-
-
-@dataclass(frozen=True)
-class _FitMeasure:
-    """A fit measure as a function of a fit; a class, so that other processes can have it."""
-
-    name: str
-
-    def __call__(self, fit: FitResult) -> float:
-        return float(fit.fit_measures[self.name])
-
-
-def _named_statistics(
-    fit: FitResult, statistics: Mapping[str, Statistic | str]
-) -> dict[str, Statistic]:
-    out: dict[str, Statistic] = {}
-    for name, statistic in statistics.items():
-        if isinstance(statistic, str):
-            check_choice("statistics", statistic, tuple(fit.fit_measures.index))
-            out[str(name)] = _FitMeasure(statistic)
-        else:
-            out[str(name)] = statistic
-    return out
 
 
 def draw_estimates(fit: FitResult, n_draws: int = 20_000, *, seed: int = DEFAULT_SEED) -> Bootstrap:

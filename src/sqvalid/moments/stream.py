@@ -12,46 +12,46 @@ import pandas as pd
 
 from sqvalid.errors import InputError, SurveyError, UnsupportedError
 from sqvalid.moments.blocks import Array, Block, Moments
-from sqvalid.moments.build import group_label, numeric_columns, places_of
+from sqvalid.moments.build import (
+    group_label,
+    mean_and_covariance,
+    numeric_columns,
+    places_of,
+)
 
 __all__ = ["stream_moments"]
 
-# Rows of a file that are in memory at a time; products are summed in smaller pieces, in cache.
+# Rows of a file that are in memory at a time.
 BATCH_ROWS = 131_072
-_PIECE_ROWS = 8192
 
 
 @dataclass(eq=False)
 class _Sums:
-    """Sums of one group around the means of its first piece.
+    """What is kept of one group: means and centred products, put together piece by piece."""
 
-    The first piece is near enough to the mean of the whole for the products to keep their
-    digits: what is subtracted at the end is of the order of the variance.
-    """
-
-    near: Array
+    means: Array
     products: Array
-    sums: Array
     low: Array
     high: Array
     n: int = 0
 
     @classmethod
-    def around(cls, cases: Array) -> _Sums:
-        """Nothing summed yet, around the means of `cases`."""
-        p = cases.shape[1]
+    def of_none(cls, p: int) -> _Sums:
+        """Nothing summed yet, of p variables."""
         nothing = np.full(p, np.inf)
-        return cls(cases.mean(axis=0), np.zeros((p, p)), np.zeros(p), nothing, -nothing)
+        return cls(np.zeros(p), np.zeros((p, p)), nothing, -nothing)
 
     def add(self, cases: Array) -> None:
-        """Take in complete answers, shape (n, p)."""
-        for start in range(0, len(cases), _PIECE_ROWS):
-            centred = cases[start : start + _PIECE_ROWS] - self.near
-            self.products += centred.T @ centred
-            self.sums += centred.sum(axis=0)
+        """Take in complete answers, shape (n, p); Chan, Golub & LeVeque (1983)."""
+        k = len(cases)
+        means, covariance = mean_and_covariance(cases)
+        step = means - self.means
+        share = k / (self.n + k)
+        self.products += k * covariance + self.n * share * np.outer(step, step)
+        self.means += share * step
+        self.n += k
         self.low = np.minimum(self.low, cases.min(axis=0))
         self.high = np.maximum(self.high, cases.max(axis=0))
-        self.n += len(cases)
 
     def block(self, label: str, variables: tuple[str, ...]) -> Block:
         """Means and covariance with divisor N."""
@@ -69,9 +69,7 @@ class _Sums:
                 f"{', '.join(repr(name) for name in constant)}.",
                 remedy="An item without variance cannot be analysed: leave it out of the model.",
             )
-        drift = self.sums / self.n
-        covariance = self.products / self.n - np.outer(drift, drift)
-        return Block(label, variables, self.n, covariance, self.near + drift)
+        return Block(label, variables, self.n, self.products / self.n, self.means)
 
 
 def stream_moments(
@@ -112,7 +110,7 @@ def stream_moments(
 
     References
     ----------
-    Chan, Golub & LeVeque (1983), on sums of squares around a trial mean.
+    Chan, Golub & LeVeque (1983), on putting sums of squares of pieces together.
     """
     wanted = [*variables, *([group] if group is not None else [])]
     found: dict[str, _Sums | None] = {}
@@ -139,7 +137,7 @@ def stream_moments(
             sums = found.setdefault(label, None)
             if len(own):
                 if sums is None:
-                    sums = found[label] = _Sums.around(own)
+                    sums = found[label] = _Sums.of_none(own.shape[1])
                 sums.add(own)
     if n_received and not answered.all():
         empty = [name for name, some in zip(variables, answered, strict=True) if not some]

@@ -200,10 +200,11 @@ def simulate_survey(
 ) -> SimulatedSurvey:
     """Draw the answers of n respondents from a population, with defects where asked for.
 
-    The same arguments give the same bytes on every machine and with every version of numpy:
-    each purpose draws from a stream of its own (:mod:`sqvalid.resampling`). Without counted
-    groups, clusters, careless respondents, duplicates and answers out of range, the first
-    rows of a larger sample are those of a smaller one.
+    The same arguments give the same categories on every machine and with every version of numpy
+    (continuous values may differ in the last digit): each purpose draws from a stream of its
+    own (:mod:`sqvalid.resampling`). Without counted groups, clusters, careless respondents,
+    duplicates and answers out of range, the first rows of a larger sample are those of a
+    smaller one.
 
     Parameters
     ----------
