@@ -166,7 +166,10 @@ def resolve_estimator(
     check_choice("estimator", estimator, ESTIMATORS)
     row = ESTIMATORS[estimator]
     if se in _SE_LATER:
-        raise UnsupportedError(f"se={se!r} is not available yet.")
+        raise UnsupportedError(
+            f"se={se!r} is not an option of the fit.",
+            remedy="Fit first; bootstrap_fit(fit).parameters() has bootstrap standard errors.",
+        )
     asked = as_tuple(test) or (row.test,)
     for name in asked:
         check_choice("test", name, TESTS)
