@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sqvalid.findings import StudyResult
+    from sqvalid.instruments import Instrument
     from sqvalid.latent import FitResult
 
 __all__ = ["app", "main"]
@@ -120,25 +121,43 @@ def run_command(
 
 @app.command("instruments")
 def instruments_command(
-    name: Annotated[str | None, typer.Argument(help="Show the items of this one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one: a name, or the path of a .toml file.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Language of names and items: en or zh.")] = "en",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Print a measurement model instead: correlated, second_order, ..."),
+    ] = None,
+    battery: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose items the model takes: perception, gap, both, ...; repeatable."),
+    ] = None,
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(help="Dimensions that a merged model makes one, e.g. RES+EMP; repeatable."),
+    ] = None,
 ) -> None:
-    """List the instruments of the library, or show one."""
+    """List the instruments of the library, or show one with its items, or a model of it."""
     from sqvalid.instruments import list_instruments, load_instrument
+    from sqvalid.instruments.listing import describe_instrument, list_line
 
     if name is None:
         for known in list_instruments():
-            instrument = load_instrument(known)
-            _say(f"{known}: {instrument.name['en']} ({len(instrument.items)} items)")
+            _say(list_line(load_instrument(known), language))
         return
     instrument = load_instrument(name)
-    _say(instrument.name["en"])
-    _say(instrument.source)
-    for dimension in instrument.dimensions:
-        _say(f"{dimension.id}: {dimension.name['en']} ({dimension.measurement})")
-        for item in instrument.items:
-            if item.dimension == dimension.id:
-                mark = " (reversed)" if item.reverse else ""
-                _say(f"  {item.id}: {item.wording['en']}{mark}")
+    if model is None:
+        _say("\n".join(describe_instrument(instrument, language)))
+    else:
+        batteries = battery or [_first_rated(instrument)]
+        groups = [names.split("+") for names in merge or ()]
+        _say(instrument.model(model, batteries, merge=groups).rstrip("\n"))  # type: ignore[arg-type]
+
+
+def _first_rated(instrument: Instrument) -> str:
+    order = ("perception", "outcome", *instrument.batteries)
+    return next(battery for battery in order if battery in instrument.batteries)
 
 
 def _read_text(path: Path) -> str:

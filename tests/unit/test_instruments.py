@@ -63,6 +63,8 @@ def test_every_library_file_loads_and_is_complete(name: str) -> None:
         assert set(item.wording) == {"en", "zh"}
         assert all(len(pair) == 2 for pair in item.anchors.values())
         assert item.wording_status == "paraphrase"
+        assert item.anchors.keys() == {"en", "zh"}
+    assert len({d.id for d in instrument.dimensions}) == len(instrument.dimensions)
     sentences = [item.wording[lang] for item in instrument.items for lang in ("en", "zh")]
     assert len(set(sentences)) == len(sentences)
 
@@ -110,8 +112,8 @@ def test_models() -> None:
 
 def test_models_that_cannot_be() -> None:
     instrument = load_instrument("servqual")
-    with pytest.raises(OptionError, match="kind='bifactor'"):
-        instrument.model("bifactor")
+    with pytest.raises(OptionError, match="kind='trifactor'"):
+        instrument.model("trifactor")
     with pytest.raises(OptionError, match=r"battery='perceptions'.*'perception'"):
         instrument.model("correlated", "perceptions")
     with pytest.raises(InstrumentError, match="has no importance items"):
@@ -159,7 +161,8 @@ def test_own_file_may_include_the_library_and_a_neighbour(write) -> None:
             'wording = { fr = "B?" }',
             "item 'b', wording: 'fr' is no language",
         ),
-        ("max = 10", "max = 0", "item 'b', scale: min 0 is not below max 0"),
+        ("max = 10", "max = 0", "item 'b', scale"),
+        ("max = 10", "max = 0", "min 0 is not below max 0"),
         ('dimension = "F"\nwording', 'dimension = "G"\nwording', "item 'a' names dimension 'G'"),
         ('wording_status = "adapted"', "", "item 'a' has no wording_status"),
         ('wording_status = "adapted"', 'wording_status = "stolen"', "wording_status: Input should"),

@@ -11,22 +11,21 @@ import os
 from pathlib import Path
 
 from sqvalid.errors import InstrumentError
-from sqvalid.instruments.definition import (
-    Battery,
-    Dimension,
-    Instrument,
-    Item,
-    Measurement,
-    ModelKind,
-)
+from sqvalid.instruments.definition import Instrument
+from sqvalid.instruments.implied_models import GAPS, GapKind, ModelKind
+from sqvalid.instruments.parts import Battery, Dimension, Item, Measurement, Role, Structure
 
 __all__ = [
+    "GAPS",
     "Battery",
     "Dimension",
+    "GapKind",
     "Instrument",
     "Item",
     "Measurement",
     "ModelKind",
+    "Role",
+    "Structure",
     "list_instruments",
     "load_instrument",
 ]
