@@ -18,7 +18,7 @@ __all__ = ["TextScale", "answer_codes", "is_no_answer", "plain_words", "word_sca
 _SHOWN = 6
 # "5 - agree", "5. agree", "(5) agree", "5=agree", "5（同意）", "5分"
 _NUMBER_FIRST = re.compile(
-    r"^[(\[]?([+-]?\d+(?:[.,]\d+)?)[)\]]?\s*(?:[-–—.:=、,)]\s*|\(|分\b|分$|\s|$)"  # noqa: RUF001
+    r"^[(\[]?([+-]?\d+(?:[.,]\d+)?)[)\]]?\s*(?:[-–—.:=、,)]\s*|\(|分\b|分$|\s|$)"
 )
 _NUMBER_LAST = re.compile(r"^\D*?[^\W\d].*?[(\[]\s*([+-]?\d+)\s*[)\]]$")
 
