@@ -72,6 +72,9 @@ def _tell_study(result: StudyResult, report: Path) -> None:
     )
     for link in result.ledger.links:
         _say(f"  {words(f'link.{link.name}')}: {words(f'state.{link.state}')}")
+    for answer in result.answers:
+        question = wording.text(f"answer.question.{answer.question}", result.language)
+        _say(f"{question} {wording.text(f'answer.verdict.{answer.verdict}', result.language)}")
     for diagnostic in result.diagnostics:
         if diagnostic.severity == "problem":
             sentence, _ = wording.describe(diagnostic, result.language)

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from sqvalid.display import Table
 from sqvalid.errors import Severity
 
-__all__ = ["Block", "Callout", "CodeBlock", "FigureBlock", "Paragraph", "Section", "TableBlock"]
+__all__ = [
+    "AnswerBlock",
+    "Block",
+    "Callout",
+    "CodeBlock",
+    "FigureBlock",
+    "Paragraph",
+    "Section",
+    "TableBlock",
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,20 @@ class CodeBlock:
     caption: str = ""
 
 
-Block = Paragraph | Callout | TableBlock | FigureBlock | CodeBlock
+@dataclass(frozen=True)
+class AnswerBlock:
+    """An answer of the first screen; `verdict` is yes, no or undecided, `word` says it."""
+
+    verdict: str
+    word: str
+    question: str
+    line: str
+    reason: str
+    flips: str
+    flips_head: str
+
+
+Block = AnswerBlock | Paragraph | Callout | TableBlock | FigureBlock | CodeBlock
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,13 @@ from sqvalid.report.model_sections import (
     structure_section,
     validity_section,
 )
+from sqvalid.report.plan_sections import (
+    answers_section,
+    flow_blocks,
+    hypotheses_section,
+    invariance_section,
+    rivals_section,
+)
 from sqvalid.report.words import Words, make_section, show_interval
 from sqvalid.second_opinion import NOT_COMPARED
 
@@ -34,7 +41,7 @@ def about_section(result: StudyResult) -> Section:
     """Say what the report is, how far its chain of verdicts holds, and what it does not say."""
     words = Words(result.language)
     blocks: list[Block] = []
-    if result.simulated:
+    if result.simulated and not result.answers:
         blocks.append(Callout("problem", words("about.simulated")))
     fit = result.measurement
     blocks.append(
@@ -119,6 +126,7 @@ def data_section(result: StudyResult) -> Section:
     if len(sizes) > 1:
         groups = pd.DataFrame({"group": list(map(str, sizes)), "n_obs": list(sizes.values())})
         blocks.append(words.table(groups, words("data.groups")))
+    blocks += flow_blocks(result)
     blocks += words.callouts(result.notes)
     blocks.append(Paragraph(words("data.sha256", sha256=result.provenance["sha256"]), quiet=True))
     return make_section(words, "data", blocks)
@@ -237,12 +245,16 @@ def appendix_section(result: StudyResult) -> Section:
 
 
 SECTIONS: tuple[Callable[[StudyResult], Section | None], ...] = (
+    answers_section,
     about_section,
     data_section,
     items_section,
     measurement_section,
+    rivals_section,
     validity_section,
+    invariance_section,
     structure_section,
+    hypotheses_section,
     local_fit_section,
     second_opinion_section,
     appendix_section,

@@ -19,12 +19,25 @@ import pandas as pd
 
 from sqvalid import __version__, findings, wording
 from sqvalid.effects import estimate_effects
-from sqvalid.errors import Diagnostic, InputError, OptionError, SqvalidWarning, check_choice
-from sqvalid.findings import build_ledger
+from sqvalid.errors import (
+    Diagnostic,
+    InputError,
+    OptionError,
+    SqvalidError,
+    SqvalidWarning,
+    UnsupportedError,
+    check_choice,
+)
+from sqvalid.findings import Ledger, build_answers, build_ledger
+from sqvalid.hypotheses import HypothesisTests, read_hypotheses
 from sqvalid.instruments import load_instrument
-from sqvalid.latent import FitResult, cfa, model_variables, sem
+from sqvalid.invariance import Invariance, assess_invariance
+from sqvalid.latent import FitResult, model_variables, sem
 from sqvalid.reliability import assess_reliability
+from sqvalid.rivals import Rivals, compare_rivals
+from sqvalid.screening import FlowStep, Screening, apply_exclusions, screen
 from sqvalid.second_opinion import ask_second_opinion
+from sqvalid.study import steps
 from sqvalid.study.folder import check_target, write_page, write_result
 from sqvalid.study.plan import DEFAULT_SEED, read_plan
 from sqvalid.survey import Survey, check_items, read_matrix, read_survey
@@ -87,6 +100,30 @@ class Study:
         Whether the answers were made by a program; the report then says so on top.
     source : str
         Name of the file the data came from.
+    role : {"confirm", "develop"}
+        What the answers are for: testing the structure that was hypothesised, on all rows; or
+        finding one on a part of them and testing it on the rest.
+    exclusions : mapping of str to float or None
+        Rules by which respondents are left out, in order, with thresholds; None takes the
+        default of the rule. See :data:`sqvalid.screening.RULES`.
+    duration : str, optional
+        Column with the seconds a respondent took.
+    attention : mapping of str to value
+        Attention checks: column to its right answer.
+    rivals : mapping of str to str
+        Other measurement models: name to model text, or to a kind such as ``"one_factor"`` or
+        ``"merged RES+EMP"``.
+    hypotheses : mapping of str to str or mapping
+        H1, H2, ... in words; see :func:`sqvalid.read_hypotheses`. Without any, every path of
+        the structural model is tested and marked as not planned.
+    names : mapping of str to str
+        What the hypotheses call the variables of the model.
+    alpha : float
+        Error rate within a family of hypotheses.
+    smallest_effect : float, optional
+        Smallest standardised effect of interest.
+    invariance : str, optional
+        Column whose groups are to be compared.
 
     Raises
     ------
@@ -109,6 +146,16 @@ class Study:
     seed: int = DEFAULT_SEED
     simulated: bool = False
     source: str = ""
+    role: Literal["confirm", "develop"] = "confirm"
+    exclusions: Mapping[str, float | None] = field(default_factory=dict)
+    duration: str | None = None
+    attention: Mapping[str, Any] = field(default_factory=dict)
+    rivals: Mapping[str, str] = field(default_factory=dict)
+    hypotheses: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.05
+    smallest_effect: float | None = None
+    invariance: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("language", self.language, wording.languages())
@@ -124,8 +171,29 @@ class Study:
             raise OptionError(
                 "A single matrix has no groups.", remedy="Leave out group=, or give the answers."
             )
+        check_choice("role", self.role, ("confirm", "develop"))
+        if self.role == "develop":
+            raise UnsupportedError(
+                "A study that develops a structure is not there yet.",
+                remedy="Explore one half of the rows yourself and give the other half with "
+                'role = "confirm".',
+            )
+        if self.matrix is not None and (self.exclusions or self.attention or self.duration):
+            raise OptionError(
+                "A matrix has no respondents to screen or leave out.",
+                remedy="Leave out exclusions, attention and duration, or give the answers.",
+            )
+        if self.hypotheses and self.structural is None:
+            raise OptionError(
+                "Hypotheses need a structural model to be tested in.",
+                remedy="Give [model] structural, or leave the hypotheses out.",
+            )
+        # Read here so that a slip in the words is told before anything is computed.
+        read_hypotheses(self.hypotheses, smallest=self.smallest_effect)
         fixed = {str(name): tuple(items) for name, items in self.dimensions.items()}
         object.__setattr__(self, "dimensions", MappingProxyType(fixed))
+        for name in ("exclusions", "attention", "rivals", "hypotheses", "names"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Study:
@@ -159,6 +227,16 @@ class Study:
             "dimensions": plan.dimensions,
             "seed": plan.study.seed,
             "simulated": plan.data.simulated,
+            "role": plan.study.role,
+            "exclusions": {step.rule: step.threshold for step in plan.exclusions},
+            "duration": plan.screening.duration,
+            "attention": plan.screening.attention,
+            "rivals": plan.rivals,
+            "hypotheses": plan.hypotheses,
+            "names": plan.names,
+            "alpha": plan.analysis.alpha,
+            "smallest_effect": plan.analysis.smallest_effect,
+            "invariance": plan.analysis.invariance,
         }
         matrix_file = plan.data.correlation or plan.data.covariance
         if matrix_file is not None:
@@ -200,16 +278,15 @@ class Study:
             What the steps raise: unusable answers, a model that cannot be read, is not
             identified, or cannot be estimated.
         """
-        survey = None if self.data is None else self._survey().reverse_keyed()
+        received = None if self.data is None else self._survey().reverse_keyed()
         notes: list[Diagnostic] = []
-        measurement_text = self.measurement or self._default_measurement(survey, notes)
+        measurement_text = self.measurement or self._default_measurement(received, notes)
         structural_text = ""
         if self.structural is not None:
             structural_text = f"{measurement_text.strip()}\n{self.structural.strip()}\n"
-        measurement = self._fit(measurement_text, survey, structural=False)
-        structural = None
-        if structural_text:
-            structural = self._fit(structural_text, survey, structural=True)
+        screening, survey, flow = self._screen(received, measurement_text, notes)
+        measurement = self._fit(measurement_text, survey)
+        structural = self._fit(structural_text, survey) if structural_text else None
         if self.matrix is not None and self.matrix_kind == "correlation":
             notes.append(Diagnostic("correlation_input", "warning"))
         validity = assess_validity(measurement) if measurement.converged else None
@@ -227,12 +304,15 @@ class Study:
         opinions = {"measurement": ask_second_opinion(measurement)}
         if structural is not None:
             opinions["structural"] = ask_second_opinion(structural)
+        ledger = build_ledger(measurement, validity, structural)
+        hypotheses = None if structural is None else self._judge(structural, ledger, survey)
+        unplanned = () if self.hypotheses or hypotheses is None else ("hypotheses",)
         return StudyResult(
             title=self.title,
             language=self.language,
             measurement=measurement,
             measurement_text=measurement_text,
-            ledger=build_ledger(measurement, validity, structural),
+            ledger=ledger,
             structural=structural,
             structural_text=structural_text,
             survey=survey,
@@ -244,6 +324,113 @@ class Study:
             simulated=self.simulated,
             provenance=self._provenance(survey, measurement),
             notes=tuple(notes),
+            answers=build_answers(ledger, measurement, validity, hypotheses),
+            role=self.role,
+            unplanned=unplanned,
+            screening=screening,
+            flow=flow,
+            n_received=0 if received is None else len(received.frame),
+            rivals=self._rivals(measurement, measurement_text, survey),
+            hypotheses=hypotheses,
+            invariance=self._invariance(measurement_text, survey, notes),
+            sensitivity=self._sensitivity(survey, measurement_text, structural_text),
+        )
+
+    def _screen(
+        self, survey: Survey | None, text: str, notes: list[Diagnostic]
+    ) -> tuple[Screening | None, Survey | None, tuple[FlowStep, ...]]:
+        """Screen the answers as received, then leave out whom the plan leaves out."""
+        if survey is None:
+            return None, None, ()
+        options = self._screening_options(survey, text)
+        screening = screen(survey, **options)
+        if not self.exclusions:
+            return screening, survey, ()
+        kept, flow = apply_exclusions(survey, self.exclusions, **options)
+        return screening, kept, flow
+
+    def _screening_options(self, survey: Survey, text: str) -> dict[str, Any]:
+        items = [name for name in model_variables(text) if name in survey.frame.columns]
+        asked = {name: ids for name, ids in survey.dimensions.items() if set(ids) <= set(items)}
+        return {
+            "dimensions": asked or {"": items},
+            "duration": self.duration,
+            "attention": dict(self.attention) or None,
+        }
+
+    def _judge(
+        self, structural: FitResult, ledger: Ledger, survey: Survey | None
+    ) -> HypothesisTests | None:
+        """Test the hypotheses of the plan or, without any, every path."""
+        if self.hypotheses:
+            hypotheses = read_hypotheses(self.hypotheses, smallest=self.smallest_effect)
+        else:
+            hypotheses = steps.hypotheses_of_paths(structural)
+        if not hypotheses:
+            return None
+
+        def in_groups(column: str) -> FitResult:
+            if survey is None:
+                raise InputError(
+                    f"A hypothesis compares groups of {column!r}, and a matrix has none.",
+                    remedy="Give the answers, or leave the hypothesis out.",
+                )
+            return self._fit(structural.model_text, survey, group=column, equal=("loadings",))
+
+        return steps.judge_plan(
+            hypotheses,
+            structural,
+            ledger,
+            in_groups,
+            names=self.names,
+            alpha=self.alpha,
+            seed=self.seed,
+        )
+
+    def _rivals(self, fit: FitResult, text: str, survey: Survey | None) -> Rivals | None:
+        if not self.rivals:
+            return None
+        instrument = None if survey is None else survey.instrument
+        observed = set(fit.observed)
+        factors = {name: items for name, items in fit.indicators.items() if set(items) <= observed}
+        models = {"measurement": text} | {
+            name: steps.rival_text(words, instrument, factors)
+            for name, words in self.rivals.items()
+        }
+        options: dict[str, Any] = {"estimator": self.estimator, "seed": self.seed}
+        if survey is None:
+            options |= {"cov": self.matrix, "n_obs": self.n_obs}
+            return compare_rivals(models, None, primary="measurement", **options)
+        data = check_items(survey.frame, fit.observed, group=self.group)
+        if self.group is not None:
+            options["group"] = self.group
+        return compare_rivals(models, data, primary="measurement", **options)
+
+    def _invariance(
+        self, text: str, survey: Survey | None, notes: list[Diagnostic]
+    ) -> Invariance | None:
+        if self.invariance is None or survey is None:
+            return None
+        data = check_items(survey.frame, model_variables(text), group=self.invariance)
+        try:
+            return assess_invariance(
+                text, data, group=self.invariance, estimator=self.estimator, seed=self.seed
+            )
+        except SqvalidError as error:
+            # A group too small for the model leaves the rest of the study standing.
+            told = {"column": self.invariance, "reason": str(error).split("\n")[0]}
+            notes.append(Diagnostic("invariance_failed", "warning", (self.invariance,), told))
+            return None
+
+    def _sensitivity(
+        self, survey: Survey | None, measurement: str, structural: str
+    ) -> pd.DataFrame | None:
+        if survey is None:
+            return None
+        screening = screen(survey, **self._screening_options(survey, measurement))
+        texts = [text for text in (measurement, structural) if text]
+        return steps.compare_flagged(
+            survey, screening, lambda data: [self._fit(text, data) for text in texts]
         )
 
     def _survey(self) -> Survey:
@@ -272,25 +459,31 @@ class Study:
             )
         return "".join(f"{name} =~ {' + '.join(ids)}\n" for name, ids in dimensions.items())
 
-    def _fit(self, text: str, survey: Survey | None, *, structural: bool) -> FitResult:
-        estimate = sem if structural else cfa
+    def _fit(
+        self,
+        text: str,
+        survey: Survey | None,
+        *,
+        group: str | None = None,
+        equal: Sequence[str] = (),
+    ) -> FitResult:
+        group = group or self.group
         with warnings.catch_warnings():
             # Every one of them is a diagnostic of the result as well, and the report prints it.
             warnings.simplefilter("ignore", SqvalidWarning)
             if survey is None:
-                return estimate(
+                return sem(
                     text,
                     cov=self.matrix,
                     n_obs=self.n_obs,
                     estimator=self.estimator,
                     seed=self.seed,
                 )
-            data = check_items(survey.frame, model_variables(text), group=self.group)
-            if self.group is not None:
-                return estimate(
-                    text, data, estimator=self.estimator, group=self.group, seed=self.seed
-                )
-            return estimate(text, data, estimator=self.estimator, seed=self.seed)
+            data = check_items(survey.frame, model_variables(text), group=group)
+            options: dict[str, Any] = {} if group is None else {"group": group}
+            if equal:
+                options["group_equal"] = tuple(equal)
+            return sem(text, data, estimator=self.estimator, seed=self.seed, **options)
 
     def _provenance(self, survey: Survey | None, fit: FitResult) -> dict[str, Any]:
         packages = ("numpy", "scipy", "pandas", "semopy")

@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +25,7 @@ class _StudyPart(_Part):
     title: str = "sqvalid study"
     language: str = "en"
     seed: int = DEFAULT_SEED
+    role: Literal["confirm", "develop"] = "confirm"
 
 
 class _DataPart(_Part):
@@ -68,6 +70,19 @@ class _ModelPart(_Part):
 class _AnalysisPart(_Part):
     estimator: str = "ML"
     group: str | None = None
+    invariance: str | None = None
+    alpha: float = Field(default=0.05, gt=0.0, lt=0.5)
+    smallest_effect: float | None = Field(default=None, gt=0.0, lt=1.0)
+
+
+class _ScreeningPart(_Part):
+    duration: str | None = None
+    attention: dict[str, int | float | str] = Field(default_factory=dict)
+
+
+class _RuleStep(_Part):
+    rule: str
+    threshold: float | None = None
 
 
 class Plan(_Part):
@@ -79,6 +94,11 @@ class Plan(_Part):
     dimensions: dict[str, list[str]] = Field(default_factory=dict)
     model: _ModelPart = Field(default_factory=_ModelPart)
     analysis: _AnalysisPart = Field(default_factory=_AnalysisPart)
+    screening: _ScreeningPart = Field(default_factory=_ScreeningPart)
+    exclusions: list[_RuleStep] = Field(default_factory=list)
+    rivals: dict[str, str] = Field(default_factory=dict)
+    names: dict[str, str] = Field(default_factory=dict)
+    hypotheses: dict[str, str | dict[str, Any]] = Field(default_factory=dict)
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:

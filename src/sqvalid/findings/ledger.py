@@ -1,4 +1,4 @@
-"""What a study found: its results, and the chain of verdicts that builds on them.
+"""The chain of verdicts: every rule with its outcome, every link with what blocks it.
 
 Rules are never combined by "or": each keeps its own outcome. A link of the chain that
 fails leaves what follows unjudged; the numbers are shown all the same.
@@ -7,24 +7,16 @@ fails leaves what follows unjudged; the numbers are shown all the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from sqvalid.criteria import Outcome, classify, judge
-from sqvalid.display import Result
-from sqvalid.errors import Diagnostic
 
 if TYPE_CHECKING:
-    from sqvalid.effects import Effects
-    from sqvalid.instruments import Instrument
     from sqvalid.latent.result import FitResult
-    from sqvalid.reliability import Reliability
-    from sqvalid.second_opinion import SecondOpinion
-    from sqvalid.survey import Survey
     from sqvalid.validity import Validity
 
 __all__ = [
@@ -33,7 +25,6 @@ __all__ = [
     "Ledger",
     "Link",
     "State",
-    "StudyResult",
     "build_ledger",
     "residual_correlations",
 ]
@@ -288,127 +279,3 @@ def residual_correlations(fit: FitResult) -> pd.DataFrame:
     table = table.sort_values("residual", key=np.abs, ascending=False, kind="stable")
     table = table.reset_index(drop=True)
     return table if len(by_group) > 1 else table.drop(columns="group")
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class StudyResult(Result):
-    """Everything a study computed.
-
-    Parameters
-    ----------
-    title, language : str
-        Of the report.
-    measurement : FitResult
-        The measurement model.
-    measurement_text : str
-        Its model text.
-    ledger : Ledger
-        The chain of verdicts.
-    structural : FitResult, optional
-        The structural model.
-    structural_text : str
-        Its model text; empty without one.
-    survey : Survey, optional
-        The answers; None when the study began with a matrix.
-    instrument : Instrument, optional
-        What was asked.
-    items : Reliability, optional
-        Item analysis of the answers.
-    validity : Validity, optional
-        Evidence on the factors, with omega, CR and AVE.
-    effects : Effects, optional
-        Effects along the paths of the structural model.
-    opinions : mapping of str to SecondOpinion
-        Second opinions, by ``"measurement"`` and ``"structural"``.
-    simulated : bool
-        Whether the answers were made by a program.
-    provenance : mapping
-        Versions, seed, options, file, SHA-256, counts.
-    notes : tuple of Diagnostic
-        What happened on the way that belongs to no single result.
-    """
-
-    title: str
-    language: str
-    measurement: FitResult
-    measurement_text: str
-    ledger: Ledger
-    structural: FitResult | None = None
-    structural_text: str = ""
-    survey: Survey | None = None
-    instrument: Instrument | None = None
-    items: Reliability | None = None
-    validity: Validity | None = None
-    effects: Effects | None = None
-    opinions: Mapping[str, SecondOpinion] = field(default_factory=dict)
-    simulated: bool = False
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[Diagnostic, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "opinions", MappingProxyType(dict(self.opinions)))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
-
-    @property
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Diagnostics of all parts, each once."""
-        parts: list[Any] = [self.measurement, self.structural, self.items, self.validity]
-        if self.validity is not None:
-            parts.append(self.validity.reliability)
-        parts += [self.effects, *self.opinions.values()]
-        seen: dict[str, Diagnostic] = {}
-        for diagnostic in self.notes:
-            seen.setdefault(repr(diagnostic), diagnostic)
-        for part in parts:
-            for diagnostic in () if part is None else part.diagnostics:
-                seen.setdefault(repr(diagnostic), diagnostic)
-        return tuple(seen.values())
-
-    def _headline(self) -> str:
-        measures = self.measurement.fit_measures
-        states = ", ".join(f"{link.name} {link.state}" for link in self.ledger.links)
-        return (
-            f"{self.title}: n = {self.measurement.n_obs}, chi-square {measures['chisq']:.3f} on "
-            f"{measures['df']:g} df; {states}"
-        )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per judgement of the ledger."""
-        return self.ledger.to_frame()
-
-    def _payload(self) -> Mapping[str, Any]:
-        def fit_payload(fit: FitResult | None, text: str) -> dict[str, Any] | None:
-            if fit is None:
-                return None
-            return {
-                "model": text,
-                "converged": fit.converged,
-                "admissible": fit.admissible,
-                "n_obs": fit.n_obs,
-                "n_received": fit.n_received,
-                "n_free": fit.n_free,
-                "options": {key: fit.options[key] for key in sorted(fit.options)},
-                "fit_measures": fit.fit_measures,
-                "parameters": fit.parameters,
-                "r_squared": fit.r_squared,
-            }
-
-        def part(result: Result | None) -> dict[str, Any] | None:
-            return None if result is None else result.to_dict()
-
-        return {
-            "title": self.title,
-            "simulated": self.simulated,
-            "provenance": self.provenance,
-            "ledger": {link.name: _link_payload(link) for link in self.ledger.links},
-            "measurement": fit_payload(self.measurement, self.measurement_text),
-            "structural": fit_payload(self.structural, self.structural_text),
-            "items": part(self.items),
-            "validity": part(self.validity),
-            "effects": part(self.effects),
-            "second_opinion": {name: part(opinion) for name, opinion in self.opinions.items()},
-        }
-
-
-def _link_payload(link: Link) -> dict[str, Any]:
-    return {"state": link.state, "blocked_by": link.blocked_by, "judgements": link.judgements}

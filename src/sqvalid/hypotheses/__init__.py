@@ -1,0 +1,22 @@
+"""H1, H2, ...: from words to a test, an interval, an effect size and a verdict."""
+
+from __future__ import annotations
+
+from sqvalid.hypotheses.reading import FORMS, Hypothesis, read_hypotheses, resolve_name
+from sqvalid.hypotheses.testing import (
+    VERDICTS,
+    HypothesisTests,
+    holm_adjusted,
+    judge_hypotheses,
+)
+
+__all__ = [
+    "FORMS",
+    "VERDICTS",
+    "Hypothesis",
+    "HypothesisTests",
+    "holm_adjusted",
+    "judge_hypotheses",
+    "read_hypotheses",
+    "resolve_name",
+]
