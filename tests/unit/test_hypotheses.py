@@ -231,3 +231,24 @@ def test_levels_and_ids_are_checked() -> None:
     pair = read_hypotheses({"H1": "SQ -> SAT"}) * 2
     with pytest.raises(OptionError, match="same id"):
         judge_hypotheses(pair, fitted())
+
+
+def test_every_verdict_and_reason_has_a_sentence_in_every_language() -> None:
+    import inspect
+    import re
+
+    from sqvalid import wording
+    from sqvalid.hypotheses import VERDICTS, testing
+
+    source = inspect.getsource(testing)
+    judging = source[source.index("def _verdict(") :]
+    words = set(re.findall(r'"([a-z_]+)"', judging)) - set(VERDICTS)
+    reasons = words - {"groups", "equivalence", "positive", "negative", "nonzero"}
+    reasons |= set(re.findall(r'blocked(?:, finding\.about)? = "(\w+)"', source))
+    reasons |= {"no_path", "equivalent_model"}
+    reasons |= {f"link_{name}" for name in ("solution", "fit", "distinctness", "structure")}
+    assert {"rejected", "needs_interaction", "no_groups", "no_standard_error"} <= reasons
+    for language in wording.languages():
+        known = wording.keys(language)
+        assert not {r for r in reasons if f"hypothesis_reason.{r}" not in known}
+        assert {f"hypothesis_verdict.{verdict}" for verdict in VERDICTS} <= known

@@ -288,7 +288,7 @@ def judge_hypotheses(
                 if hypothesis.kind != "moderation"
             ]
             if not fit.converged:
-                finding.blocked = "solution"
+                finding.blocked = "link_solution"
             elif hypothesis.kind == "moderation":
                 finding.blocked = "needs_interaction"
             else:

@@ -46,6 +46,17 @@ def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
             tables[f"validity_matrix{suffix}"] = matrix.rename_axis("factor").reset_index()
     if result.effects is not None:
         tables["effects"] = result.effects.frame
+    if result.screening is not None:
+        tables["screening_rules"] = result.screening.rules
+        tables["screening_flags"] = result.screening.flags.reset_index()
+    if result.rivals is not None:
+        tables["rivals"] = result.rivals.frame
+    if result.hypotheses is not None:
+        tables["hypotheses"] = result.hypotheses.frame
+    if result.invariance is not None:
+        tables["invariance"] = result.invariance.frame
+    if result.sensitivity is not None:
+        tables["sensitivity"] = result.sensitivity.reset_index()
     for name, opinion in result.opinions.items():
         if opinion.available:
             tables[f"second_opinion_{name}"] = opinion.estimates
