@@ -244,7 +244,7 @@ def test_every_verdict_and_reason_has_a_sentence_in_every_language() -> None:
     judging = source[source.index("def _verdict(") :]
     words = set(re.findall(r'"([a-z_]+)"', judging)) - set(VERDICTS)
     reasons = words - {"groups", "equivalence", "positive", "negative", "nonzero"}
-    reasons |= set(re.findall(r'blocked(?:, finding\.about)? = "(\w+)"', source))
+    reasons |= set(re.findall(r'finding\.blocked(?:, finding\.about)? = "(\w+)"', source))
     reasons |= {"no_path", "equivalent_model"}
     reasons |= {f"link_{name}" for name in ("solution", "fit", "distinctness", "structure")}
     assert {"rejected", "needs_interaction", "no_groups", "no_standard_error"} <= reasons
