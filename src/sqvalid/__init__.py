@@ -30,6 +30,7 @@ _PUBLIC: dict[str, str] = {
     "compare_models": "sqvalid.latent.comparison",
     "compare_rivals": "sqvalid.rivals",
     "draw_estimates": "sqvalid.latent.bootstrap",
+    "efa": "sqvalid.exploratory",
     "estimate_effects": "sqvalid.effects",
     "fit_model": "sqvalid.latent",
     "growth": "sqvalid.latent",

@@ -1,0 +1,183 @@
+"""Exploratory factor analysis against R's psych, GPArotation and stats."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+import sqvalid as sq
+from sqvalid.errors import InputError, OptionError, SurveyError, UnsupportedError
+from sqvalid.rotation import ROTATIONS, rotate
+
+from . import library
+
+FILES = [name for name in library.names(("efa",)) if "lavaan" not in name and "poly" not in name]
+EXTRACTION = {"ml": "ml", "minres": "minres", "uls": "minres", "pa": "paf"}
+ROTATION = {"geominT": "geomin_orthogonal", "geominQ": "geomin", "bentlerQ": "bentler"}
+# psych's own search stops early for these.
+EARLY = {"bentlerQ": 4e-3}
+CASES = [
+    (name, fm, rotation)
+    for name in FILES
+    for fm, rotations in library.document(name)["fits"].items()
+    if fm in EXTRACTION
+    for rotation, entry in rotations.items()
+    if "loadings" in entry and rotation != "Promax"
+]
+
+
+def answers(name: str) -> pd.DataFrame:
+    document = library.document(name)
+    folder = library.root()
+    places = [folder / document["data_file"], folder / "data" / document["data_file"]]
+    frame = pd.read_csv(next(place for place in places if place.is_file()))
+    return frame[document["variables"]]
+
+
+def aligned(theirs: np.ndarray, ours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of ours in the order of theirs, and the signs that match."""
+    overlap = theirs.T @ ours
+    _, order = linear_sum_assignment(-np.abs(overlap))
+    return order, np.sign(overlap[np.arange(len(order)), order])
+
+
+@pytest.mark.parametrize(("name", "fm", "rotation"), CASES)
+def test_loadings_and_factor_correlations(name: str, fm: str, rotation: str) -> None:
+    document = library.document(name)
+    entry = document["fits"][fm][rotation]
+    ours = sq.efa(
+        answers(name),
+        document["nfactors"],
+        extraction=EXTRACTION[fm],
+        rotation=ROTATION.get(rotation, rotation),
+    )
+    theirs = np.atleast_2d(np.array(entry["loadings"]["values"], dtype=float))
+    pattern = ours.loadings.to_numpy()
+    order, sign = aligned(theirs, pattern)
+    tolerance = EARLY.get(rotation, 1e-4)
+    np.testing.assert_allclose(pattern[:, order] * sign, theirs, atol=tolerance)
+    if entry.get("Phi"):
+        phi = ours.factor_correlations.to_numpy()[np.ix_(order, order)] * np.outer(sign, sign)
+        np.testing.assert_allclose(phi, np.array(entry["Phi"]["values"]), atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if "uls" not in n])
+def test_statistics_of_the_ml_solution(name: str) -> None:
+    document = library.document(name)
+    fits = document["fits"].get("ml")
+    if not fits:
+        pytest.skip("no maximum likelihood in this file")
+    theirs = next(iter(fits.values()))
+    fit = sq.efa(answers(name), document["nfactors"], extraction="ml", rotation=None)
+    ours, statistics = fit.fit_measures, theirs["statistics"]
+    pairs = {"chisq": "STATISTIC", "df": "dof", "pvalue": "PVAL", "tli": "TLI", "bic": "BIC",
+             "rmsr": "rms", "rmsr_corrected": "crms", "chisq_baseline": "null.chisq"}  # fmt: skip
+    for mine, key in pairs.items():
+        if statistics.get(key) is not None:
+            assert ours[mine] == pytest.approx(statistics[key], rel=2e-4, abs=2e-6), mine
+    assert ours["rmsea"] == pytest.approx(statistics["RMSEA"]["RMSEA"], abs=2e-5)
+    np.testing.assert_allclose(
+        fit.communalities, list(theirs["communality"].values()), atol=5e-5
+    )  # fmt: skip
+    np.testing.assert_allclose(fit.eigenvalues, theirs["e_values"], atol=1e-10)
+    table = np.array(theirs["vaccounted"]["values"], dtype=float)
+    np.testing.assert_allclose(fit.variance_explained.to_numpy()[0], table[0], atol=5e-5)
+
+
+@pytest.mark.parametrize("rotation", ["varimax", "oblimin"])
+@pytest.mark.parametrize(
+    ("method", "theirs"),
+    [("regression", "Thurstone"), ("bartlett", "Bartlett"), ("tenberge", "tenBerge")],
+)
+def test_scores(rotation: str, method: str, theirs: str) -> None:
+    if not library.has("efa_hs_3f"):
+        pytest.skip("reference file not here")
+    document = library.document("efa_hs_3f")
+    entry = document["scores"][f"{rotation}_{theirs}"]
+    fit = sq.efa(answers("efa_hs_3f"), 3, extraction="ml", rotation=rotation)
+    wanted = np.array(entry["weights"]["values"], dtype=float)
+    weights = fit.score_weights(method).to_numpy()
+    order, sign = aligned(wanted, weights)
+    np.testing.assert_allclose(weights[:, order] * sign, wanted, atol=2e-4)
+
+
+# --- properties --------------------------------------------------------------------------
+
+
+def population(seed: int = 4, p: int = 12, m: int = 3, n: int = 500) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    loadings = np.kron(np.eye(m), np.full((p // m, 1), 0.7)) + rng.normal(0, 0.05, (p, m))
+    factors = rng.normal(size=(n, m)) @ np.linalg.cholesky(np.full((m, m), 0.3) + 0.7 * np.eye(m)).T
+    values = factors @ loadings.T + rng.normal(0, 0.7, (n, p))
+    return pd.DataFrame(values, columns=[f"项目{k}" for k in range(1, p + 1)])
+
+
+@pytest.mark.parametrize("rotation", [r for r in ROTATIONS if r != "target"])
+def test_rotation_keeps_the_reproduced_matrix(rotation: str) -> None:
+    plain = sq.efa(population(), 3, rotation=None)
+    turned = sq.efa(population(), 3, rotation=rotation)
+    np.testing.assert_allclose(turned.residuals, plain.residuals, atol=1e-8)
+    assert np.diag(turned.factor_correlations) == pytest.approx(1.0)
+
+
+def test_permuted_items_permute_the_loadings() -> None:
+    frame = population()
+    shuffled = frame[list(np.random.default_rng(0).permutation(frame.columns))]
+    a, b = (sq.efa(x, 3).loadings for x in (frame, shuffled))
+    np.testing.assert_allclose(b.loc[a.index], a, atol=1e-6)
+
+
+def test_a_target_is_reached_and_random_starts_are_counted() -> None:
+    fit = sq.efa(population(), 3, rotation=None)
+    target = np.where(np.kron(np.eye(3), np.ones((4, 1))) == 1, np.nan, 0.0)
+    turned = rotate(fit.loadings.to_numpy(), "target", target=target)
+    assert np.abs(turned.loadings[np.isfinite(target)]).max() < 0.2
+    many = sq.efa(population(), 3, rotation="geomin", rotation_options={"n_starts": 10})
+    one = sq.efa(population(), 3, rotation="geomin")
+    assert many.n_minima >= 1
+    assert many.criterion <= one.criterion + 1e-9
+
+
+def test_exact_varimax_is_not_above_rs() -> None:
+    options = {"exact": True}
+    exact = sq.efa(population(), 3, rotation="varimax", rotation_options=options)
+    assert exact.criterion <= sq.efa(population(), 3, rotation="varimax").criterion + 1e-12
+
+
+def test_a_matrix_gives_the_loadings_of_its_answers() -> None:
+    frame = population()
+    a = sq.efa(frame, 3, extraction="ml")
+    b = sq.efa(correlation=frame.corr(), n_factors=3, extraction="ml", n_obs=len(frame))
+    np.testing.assert_allclose(a.loadings, b.loadings, atol=1e-8)
+    assert b.fit_measures["chisq"] == pytest.approx(a.fit_measures["chisq"])
+    with pytest.raises(InputError, match="no respondents to score"):
+        b.scores()
+
+
+def test_regression_scores_are_determined_as_stated() -> None:
+    frame = population()
+    fit = sq.efa(frame, 3, extraction="ml", rotation="varimax")
+    scores = fit.scores()
+    np.testing.assert_allclose(scores.std(ddof=1), fit.determinacy, rtol=1e-6)
+
+
+def test_bad_input_is_named() -> None:
+    frame = population()
+    with pytest.raises(OptionError, match="n_factors=12"):
+        sq.efa(frame, 12)
+    with pytest.raises(SurveyError, match="项目3"):
+        sq.efa(frame.assign(项目3=1.0), 2)
+    with pytest.raises(InputError, match="not positive definite"):
+        sq.efa(frame.assign(total=frame.sum(axis=1)), 2)
+    with pytest.raises(UnsupportedError, match="Polychoric"):
+        sq.efa(frame, 2, correlation="polychoric")
+    with pytest.raises(OptionError, match="rotation_options has no 'delta'"):
+        sq.efa(frame, 2, rotation_options={"delta": 0.1})
+
+
+def test_a_heywood_case_is_told() -> None:
+    r = pd.DataFrame([[1, 0.8, 0.8], [0.8, 1, 0.5], [0.8, 0.5, 1]], list("abc"), list("abc"))
+    fit = sq.efa(correlation=r, n_factors=1, extraction="ml", n_obs=100)
+    assert [(d.code, d.where) for d in fit.diagnostics] == [("efa_heywood", ("a",))]
