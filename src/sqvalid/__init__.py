@@ -22,6 +22,7 @@ _PUBLIC: dict[str, str] = {
     "Study": "sqvalid.study",
     "Survey": "sqvalid.survey",
     "apply_exclusions": "sqvalid.screening",
+    "assess_factorability": "sqvalid.exploratory",
     "assess_invariance": "sqvalid.invariance",
     "assess_reliability": "sqvalid.reliability",
     "assess_validity": "sqvalid.validity",
@@ -48,6 +49,7 @@ _PUBLIC: dict[str, str] = {
     "sem": "sqvalid.latent",
     "simulate_survey": "sqvalid.simulate",
     "stream_moments": "sqvalid.moments",
+    "suggest_n_factors": "sqvalid.exploratory",
     "wald_test": "sqvalid.latent.parameter_tests",
 }
 

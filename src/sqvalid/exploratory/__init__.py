@@ -1,8 +1,27 @@
-"""Exploratory factor analysis."""
+"""Before a confirmatory model: factorability, number of factors, exploratory factor analysis."""
 
 from __future__ import annotations
 
 from sqvalid.exploratory.analysis import EfaResult, efa
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
+from sqvalid.exploratory.factorability import Factorability, assess_factorability
+from sqvalid.exploratory.retention import (
+    Retention,
+    minimum_average_partial,
+    parallel_eigenvalues,
+    suggest_n_factors,
+)
 
-__all__ = ["METHODS", "EfaResult", "Extraction", "efa", "extract"]
+__all__ = [
+    "METHODS",
+    "EfaResult",
+    "Extraction",
+    "Factorability",
+    "Retention",
+    "assess_factorability",
+    "efa",
+    "extract",
+    "minimum_average_partial",
+    "parallel_eigenvalues",
+    "suggest_n_factors",
+]

@@ -13,20 +13,12 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from sqvalid.display import Result, Table
-from sqvalid.errors import (
-    Diagnostic,
-    InputError,
-    OptionError,
-    SurveyError,
-    UnsupportedError,
-    check_choice,
-)
+from sqvalid.errors import Diagnostic, InputError, OptionError, check_choice
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
+from sqvalid.exploratory.matrices import correlations
 from sqvalid.rotation import ORTHOGONAL, ROTATIONS, rotate
-from sqvalid.survey import Survey, as_pandas
-from sqvalid.survey.checks import numeric_items
 
-__all__ = ["SCORES", "EfaResult", "efa"]
+__all__ = ["SCORES", "EfaResult", "efa", "fit_of"]
 
 Array = npt.NDArray[np.float64]
 _ROTATION_OPTIONS = frozenset({"gamma", "epsilon", "kappa", "power", "target", "exact", "n_starts"})
@@ -318,7 +310,7 @@ def efa(
             f"rotation_options has no {unknown[0]!r}.",
             remedy=f"Choose from: {', '.join(sorted(_ROTATION_OPTIONS))}.",
         )
-    matrix, cases, z = _correlations(data, correlation, items)
+    matrix, cases, z = correlations(data, correlation, items)
     p, m = len(matrix), n_factors
     if isinstance(m, bool) or not isinstance(m, int | np.integer) or not 1 <= m < p:
         raise OptionError(
@@ -348,7 +340,7 @@ def efa(
         uniquenesses=pd.Series(1.0 - communality, index=index, name="uniqueness"),
         eigenvalues=np.linalg.eigvalsh(r)[::-1].copy(),
         variance_explained=explained,
-        fit_measures=_fit_measures(r, found, int(m), n),
+        fit_measures=fit_of(r, found, int(m), n),
         n_obs=n,
         extraction=extraction,
         rotation=rotation,
@@ -367,74 +359,8 @@ def _ordered(pattern: Array, phi: Array) -> tuple[Array, Array]:
     return pattern * sign, phi * np.outer(sign, sign)
 
 
-def _correlations(
-    data: Any, correlation: str | pd.DataFrame, items: Sequence[str] | None
-) -> tuple[pd.DataFrame, int | None, pd.DataFrame | None]:
-    if isinstance(correlation, pd.DataFrame):
-        if data is not None:
-            raise OptionError("Give either data or a matrix.", remedy="Leave one of them out.")
-        matrix = correlation if items is None else correlation.loc[list(items), list(items)]
-        return _checked(matrix), None, None
-    if correlation != "pearson":
-        if correlation in ("polychoric", "tetrachoric"):
-            raise UnsupportedError(
-                "Polychoric correlations are not computed yet.",
-                remedy="Give a matrix that another program computed as correlation=.",
-            )
-        check_choice("correlation", correlation, ("pearson",))
-    if data is None:
-        raise OptionError("There is nothing to analyse.", remedy="Give data or a matrix.")
-    frame = data.frame if isinstance(data, Survey) else as_pandas(data)
-    if items is None:
-        if isinstance(data, Survey) and data.items:
-            items = data.items
-        else:
-            items = [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf"]
-    answers = numeric_items(frame, list(items))
-    complete = answers.dropna()
-    if len(complete) < 3:
-        raise SurveyError(
-            f"{len(complete)} of {len(answers)} respondents answered every item.",
-            remedy="Use fewer items; look for one that nobody answered.",
-        )
-    constant = [str(c) for c in complete if complete[c].nunique() < 2]
-    if constant:
-        raise SurveyError(
-            f"Every respondent gave the same answer to {', '.join(map(repr, constant))}.",
-            remedy="Leave the item out: it correlates with nothing.",
-        )
-    matrix = pd.DataFrame(np.corrcoef(complete.to_numpy(dtype=float), rowvar=False),
-                          index=complete.columns, columns=complete.columns)  # fmt: skip
-    z = (answers - complete.mean()) / complete.std(ddof=1)
-    return _checked(matrix), len(complete), z
-
-
-def _checked(matrix: pd.DataFrame) -> pd.DataFrame:
-    values = matrix.to_numpy(dtype=float)
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or len(values) < 2:
-        raise InputError(f"A matrix of shape {values.shape} is no correlation matrix.")
-    if not np.isfinite(values).all() or not np.allclose(values, values.T, atol=1e-8):
-        raise InputError(
-            "The correlation matrix is not symmetric, or has empty cells.",
-            remedy="Give the whole matrix.",
-        )
-    if not np.allclose(np.diag(values), 1.0, atol=1e-6):
-        raise InputError(
-            "The diagonal of the correlation matrix is not 1.",
-            remedy="Turn a covariance matrix into correlations first.",
-        )
-    smallest = float(np.linalg.eigvalsh(values)[0])
-    if smallest < 1e-10:
-        raise InputError(
-            f"The correlation matrix is not positive definite (smallest eigenvalue "
-            f"{smallest:.2g}).",
-            remedy="Look for an item that is a sum or a copy of others, or for fewer respondents "
-            "than items.",
-        )
-    return matrix
-
-
-def _fit_measures(r: Array, found: Extraction, m: int, n: int | None) -> pd.Series:
+def fit_of(r: Array, found: Extraction, m: int, n: int | None) -> pd.Series:
+    """Fit measures of an extraction; see :class:`EfaResult`."""
     p = len(r)
     df = ((p - m) ** 2 - p - m) // 2
     implied = found.loadings @ found.loadings.T
