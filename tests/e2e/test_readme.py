@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sqvalid.hypotheses import read_hypotheses
+from sqvalid.screening import RULES
+from sqvalid.study.plan import Plan
+
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
 
@@ -29,5 +33,10 @@ def test_the_python_example(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_study_example_is_toml_with_the_keys_of_the_demo() -> None:
     example = tomllib.loads(block("[study]"))
-    assert set(example) == {"study", "data", "instrument", "model"}
+    plan = Plan.model_validate(example)
+    assert set(example) == {
+        "study", "data", "instrument", "model", "exclusions", "rivals", "hypotheses",
+    }  # fmt: skip
+    assert len(read_hypotheses(plan.hypotheses)) == 5
+    assert plan.exclusions[0].rule in RULES
     assert example["instrument"]["id"] == "servqual_study"

@@ -113,6 +113,18 @@ def flow_blocks(result: StudyResult) -> list[Block]:
         flagged = int(result.screening.flagged.sum())
         n = len(result.screening.flagged)
         blocks.append(Paragraph(words("flow.advice", flagged=flagged, n=n), quiet=True))
+        mcar = result.screening.mcar
+        if mcar is not None and mcar.df > 0:
+            blocks.append(
+                Paragraph(
+                    words(
+                        "flow.little",
+                        chisq=format_number(mcar.chisq, 2),
+                        df=mcar.df,
+                        p=format_p(mcar.p),
+                    )
+                )
+            )
         blocks += words.callouts(result.screening.diagnostics)
     if result.sensitivity is not None:
         frame = result.sensitivity.reset_index()

@@ -12,6 +12,7 @@ import pandas as pd
 
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, OptionError, SurveyError
+from sqvalid.moments.em import em_moments, missing_patterns
 from sqvalid.screening import indices
 from sqvalid.screening.codes import out_of_range, proposed_missing_codes
 from sqvalid.screening.distribution import (
@@ -21,6 +22,7 @@ from sqvalid.screening.distribution import (
     MomentType,
     henze_zirkler,
     kurtosis,
+    little_test,
     mardia,
     skewness,
 )
@@ -35,6 +37,9 @@ Array = npt.NDArray[np.float64]
 # Above this many complete rows the test of Henze and Zirkler is left out: its time grows with
 # their square.
 _MOST_PAIRED_ROWS = 12_000
+# Above this many patterns of missing answers Little's test is left out: every step of the
+# estimation solves one system per pattern.
+_MOST_PATTERNS = 2_000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -230,7 +235,8 @@ def screen(
         diagnostics.append(
             Diagnostic("screening_out_of_range", "problem", where, {"n_cells": len(cells)})
         )
-    if np.isnan(material.raw_values).any():
+    mcar = _little(material.raw_values)
+    if mcar is None and np.isnan(material.raw_values).any():
         diagnostics.append(Diagnostic("screening_mcar_not_computed", "info"))
     return Screening(
         respondents=respondents,
@@ -244,9 +250,21 @@ def screen(
         suspected_reversed=suspected,
         mardia=normality,
         henze_zirkler=henze,
+        mcar=mcar,
         moment_type=moment_type,
         diagnostics=tuple(diagnostics),
     )
+
+
+def _little(values: Array) -> LittleTest | None:
+    """Little's test, or None without gaps or where the moments cannot be estimated."""
+    if not np.isnan(values).any() or len(missing_patterns(values)[0]) > _MOST_PATTERNS:
+        return None
+    try:
+        moments = em_moments(values)
+    except SurveyError:
+        return None
+    return little_test(values, moments.mean, moments.covariance) if moments.converged else None
 
 
 def _check_rules(rules: Mapping[str, float] | None, material: Material) -> dict[str, float]:
