@@ -238,7 +238,7 @@ def test_sha256_depends_on_content_only() -> None:
 def test_every_audit_step_has_words(lang: str) -> None:
     details = {"file": "f", "n_columns": 2, "n_codes": 3, "reason": "r", "items": ("a", "b")}
     steps = {key.split(".")[1] for key in wording.keys(lang) if key.startswith("audit.")}
-    assert steps == {"read", "built", "dropped", "recoded", "reverse_keyed"}
+    assert steps == {"read", "words", "built", "dropped", "recoded", "reverse_keyed"}
     for step in steps:
         assert "{" not in AuditEntry(step, details, 5, 4).sentence(lang)
 

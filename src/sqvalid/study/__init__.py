@@ -258,6 +258,8 @@ class Study:
             columns=plan.data.columns or None,
             dimensions=plan.dimensions or None,
             missing_codes=tuple(plan.data.missing_codes),
+            answers=plan.data.answers or None,
+            keyed=plan.data.keyed,
             sheet=plan.data.sheet,
             delimiter=plan.data.delimiter,
             decimal=plan.data.decimal,

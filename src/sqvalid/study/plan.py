@@ -36,6 +36,8 @@ class _DataPart(_Part):
     encoding: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     missing_codes: list[int | float | str] = Field(default_factory=list)
+    answers: dict[str, float] = Field(default_factory=dict)
+    keyed: bool = False
     correlation: str | None = None
     covariance: str | None = None
     n: int | None = Field(default=None, ge=2)

@@ -13,8 +13,10 @@ import pandas as pd
 
 from sqvalid.errors import SurveyError, UnsupportedError
 from sqvalid.instruments import Instrument
+from sqvalid.survey.answer_words import answer_codes, is_no_answer
 from sqvalid.survey.checks import duplicate_columns, require_columns
 from sqvalid.survey.record import AuditEntry, Survey
+from sqvalid.survey.statistical_file import read_labelled
 from sqvalid.survey.text_file import read_cells
 from sqvalid.survey.workbook import read_sheet
 
@@ -180,22 +182,55 @@ def _from_cells(rows: list[list[str]], decimal: str | None, path: Path) -> pd.Da
     )
 
 
-def _from_statistics_package(path: Path) -> pd.DataFrame:
-    import pyreadstat
+def _words_to_numbers(
+    frame: pd.DataFrame,
+    items: Sequence[str],
+    instrument: Instrument | None,
+    answers: Mapping[str, float],
+) -> tuple[pd.DataFrame, list[str], int]:
+    """Read answers given in words: the frame, the items that were, cells that say nothing.
 
-    read = pyreadstat.read_dta if path.suffix.lower() == ".dta" else pyreadstat.read_sav
-    try:
-        frame, _ = read(str(path))
-    except (pyreadstat.ReadstatError, ValueError) as error:
-        raise SurveyError(
-            f"File {str(path)!r} cannot be read as {path.suffix}: {error}.",
-            remedy="Save it again from the program it comes from, or export it as .csv.",
-        ) from error
-    if frame.empty:
-        raise SurveyError(
-            f"File {str(path)!r} has no rows.", remedy="Check that the export was completed."
+    A column in which numbers and words are mixed is left as it is: more likely than a scale it
+    has a slip, which the check of the items names by its row.
+    """
+    texts: dict[str, list[str]] = {}
+    silent: dict[str, pd.Series[Any]] = {}
+    count = 0
+    for item in items:
+        series = frame[item]
+        if series.dtype.kind in "iufbM":
+            continue
+        cells = [cell if isinstance(cell, str) and cell.strip() else None for cell in series]
+        gone = [cell is not None and is_no_answer(cell) for cell in cells]
+        found = dict.fromkeys(
+            cell for cell, no in zip(cells, gone, strict=True) if cell is not None and not no
         )
-    return pd.DataFrame(frame).set_axis(pd.RangeIndex(1, len(frame) + 1, name="row"), axis=0)
+        if any(_is_number(cell) for cell in found):
+            continue
+        if found or any(gone):
+            count += sum(gone)
+            kept = [None if no else cell for cell, no in zip(cells, gone, strict=True)]
+            silent[item] = pd.Series(kept, index=series.index, dtype=object)
+            texts[item] = list(found)
+    if not texts:
+        return frame, [], 0
+    known = {} if instrument is None else {item.id: item for item in instrument.items}
+    own = {name: known[name] for name in texts if name in known}
+    codes = answer_codes(
+        {name: words for name, words in texts.items() if words},
+        {name: (item.scale_min, item.scale_max) for name, item in own.items()},
+        {name: tuple(item.anchors.values()) for name, item in own.items()},
+        answers,
+    )
+    changed = {
+        name: pd.Series(
+            [np.nan if cell is None else codes[name][cell] for cell in cells],
+            index=cells.index,
+            dtype=float,
+        )
+        for name, cells in silent.items()
+    }
+    return frame.assign(**changed), [name for name in texts if texts[name]], count
 
 
 def read_frame(
@@ -224,7 +259,8 @@ def read_frame(
     decimal : {".", ","}, optional
         Decimal mark; found when None, and "." where commas delimit the cells.
     encoding : str, optional
-        Of a text file; byte order mark, UTF-8 or GB18030 when None.
+        Of a text file; byte order mark, UTF-8 or GB18030 when None. Of the texts in a .sav or
+        .dta file that does not say it.
 
     Returns
     -------
@@ -268,7 +304,7 @@ def _read(
         rows, title = read_sheet(file, sheet=sheet)
         return _from_cells(rows, decimal, file), f"{file.name} [{title}]"
     if kind in _STATISTICAL:
-        return _from_statistics_package(file), file.name
+        return read_labelled(file, encoding).frame, file.name
     what = f"of kind {kind!r}" if kind else "without an ending"
     raise UnsupportedError(
         f"File {str(file)!r}: files {what} are not read.",
@@ -284,6 +320,7 @@ def read_survey(
     columns: Mapping[str, str] | None = None,
     dimensions: Mapping[str, Sequence[str]] | None = None,
     missing_codes: Sequence[object] = (),
+    answers: Mapping[str, float] | None = None,
     keyed: bool = False,
     sheet: str | None = None,
     delimiter: str | None = None,
@@ -304,7 +341,12 @@ def read_survey(
     dimensions : mapping of str to sequence of str, optional
         Dimension to item columns, where there is no instrument.
     missing_codes : sequence, optional
-        Values that mean "no answer", in the item columns.
+        Values that mean "no answer", in the item columns. Codes that a .sav or .dta file
+        declares as missing always do.
+    answers : mapping of str to float, optional
+        Words to numbers, e.g. ``{"rather good": 4}``, for answers in words that are neither the
+        anchors of the instrument nor among the scales whose words are known ("strongly agree",
+        "非常同意", "5 - agree").
     keyed : bool
         The answers to reverse-worded items stand in the file already turned, so that a high
         answer means a high standing; they will not be turned again.
@@ -334,8 +376,14 @@ def read_survey(
     asked |= {item for items in (dimensions or {}).values() for item in items}
     items = [column for column in frame.columns if not asked or column in asked]
     frame, n_codes = _without_codes(frame, items, missing_codes)
+    named = [item for item in items if item in asked]
+    frame, worded, n_silent = _words_to_numbers(frame, named, instrument, answers or {})
+    n_codes += n_silent
     details = {"file": name, "n_columns": frame.shape[1], "n_codes": n_codes}
-    entry = AuditEntry("read", details, len(frame), len(frame))
+    audit = [AuditEntry("read", details, len(frame), len(frame))]
+    if worded:
+        told = {"items": tuple(worded)}
+        audit.append(AuditEntry("words", told, len(frame), len(frame)))
     reverse = () if instrument is None else (item.id for item in instrument.items if item.reverse)
     turned = frozenset(name for name in reverse if keyed and name in frame.columns)
-    return Survey(frame, instrument, dimensions or {}, audit=(entry,), reversed_items=turned)
+    return Survey(frame, instrument, dimensions or {}, audit=tuple(audit), reversed_items=turned)

@@ -32,7 +32,7 @@ class AuditEntry:
 
     Parameters
     ----------
-    step : {"read", "built", "dropped", "recoded", "reverse_keyed"}
+    step : {"read", "words", "built", "dropped", "recoded", "reverse_keyed"}
         What was done; its sentence is ``audit.<step>`` in the wording tables.
     details : mapping
         What the sentence quotes.
