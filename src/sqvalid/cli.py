@@ -1,4 +1,4 @@
-"""The command line: demo, run, fit, instruments.
+"""The command line: demo, run, init, fit, instruments.
 
 Every command imports what it needs when it runs, so that help is instant. Trouble is one
 block on standard error; a traceback appears only with --debug.
@@ -120,6 +120,20 @@ def run_command(
 ) -> None:
     """Run a study and write report, tables, results and models."""
     _run_study(study, output, force=force, language=language)
+
+
+@app.command("init")
+def init_command(
+    data: Annotated[Path, typer.Argument(help="The answers: .csv, .xlsx, .sav, .dta.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The study file to write.")
+    ] = None,
+) -> None:
+    """Draft a study.toml by looking at the data; nothing is overwritten."""
+    from sqvalid.study.draft import write_draft
+
+    place = write_draft(data, output)
+    _say(f"Draft: {place}. Check every line, then: sqvalid run {place}")
 
 
 @app.command("instruments")
