@@ -71,6 +71,15 @@ def test_a_draft_of_plain_names_runs_to_the_end(tmp_path: Path) -> None:
     assert list(result.rivals.frame["model"]) == ["measurement", "one factor"]
 
 
+def test_a_few_names_of_an_instrument_among_many_items_are_chance(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    names = [f"LOY{k}" for k in range(1, 6)] + [f"s{k}" for k in range(1, 24)]
+    frame = pd.DataFrame(rng.integers(1, 8, (50, len(names))), columns=names)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    plan = tomllib.loads(draft_plan(tmp_path / "a.csv"))
+    assert {name: len(items) for name, items in plan["dimensions"].items()} == {"LOY": 5, "s": 23}
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     file = numbered(tmp_path)
     (tmp_path / "study.toml").write_text("mine", encoding="utf-8")

@@ -117,6 +117,10 @@ def draft_plan(path: str | os.PathLike[str], *, missing_codes: Sequence[object] 
     file = Path(path)
     frame = read_frame(file, missing_codes=missing_codes)
     known = _instrument(frame)
+    numbered = _dimensions(frame)
+    # A few names in common with an instrument, among many other items, are chance.
+    if known is not None and 2 * len(known[1]) < sum(map(len, numbered.values())):
+        known = None
     columns = {str(column): str(column) for column in frame.columns}
     dimensions: dict[str, list[str]] = {}
     if known is not None:
@@ -125,7 +129,7 @@ def draft_plan(path: str | os.PathLike[str], *, missing_codes: Sequence[object] 
     else:
         renamed = {}
         taken: set[str] = set(columns)
-        for stem, members in _dimensions(frame).items():
+        for stem, members in numbered.items():
             name = _name(stem, taken)
             taken.add(name)
             dimensions[name] = members
