@@ -606,7 +606,8 @@ def _verdict(finding: _Finding, p: float, alpha: float) -> tuple[Verdict, str]:
         if math.isnan(hypothesis.smallest):
             return "undecided", "no_region"
         verdict, reason = _near_verdict(finding, hypothesis.smallest, None)
-        return ("undecided", reason) if verdict == "contradicted" else (verdict, reason)
+        # Outside the region, but the joint test did not reject after the adjustment.
+        return (verdict, reason) if verdict == "supported" else ("undecided", "across_region")
     return _signed_verdict(finding, p, alpha)
 
 
