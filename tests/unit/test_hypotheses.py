@@ -238,10 +238,11 @@ def test_every_verdict_and_reason_has_a_sentence_in_every_language() -> None:
     import re
 
     from sqvalid import wording
-    from sqvalid.hypotheses import VERDICTS, testing
+    from sqvalid.hypotheses import VERDICTS, testing, verdicts
 
     source = inspect.getsource(testing)
-    judging = source[source.index("def _verdict(") :]
+    judging = inspect.getsource(verdicts)
+    judging = judging[judging.index("def _verdict(") :]
     words = set(re.findall(r'"([a-z_]+)"', judging)) - set(VERDICTS)
     reasons = words - {"groups", "equivalence", "positive", "negative", "nonzero"}
     reasons |= set(re.findall(r'finding\.blocked(?:, finding\.about)? = "(\w+)"', source))

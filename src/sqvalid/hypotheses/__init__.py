@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from sqvalid.hypotheses.reading import FORMS, Hypothesis, read_hypotheses, resolve_name
-from sqvalid.hypotheses.testing import (
-    VERDICTS,
-    HypothesisTests,
-    holm_adjusted,
-    judge_hypotheses,
-)
+from sqvalid.hypotheses.testing import HypothesisTests, judge_hypotheses
+from sqvalid.hypotheses.verdicts import VERDICTS, holm_adjusted
 
 __all__ = [
     "FORMS",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,23 +16,13 @@ from sqvalid.display import Result, Table
 from sqvalid.effects import total_effects
 from sqvalid.errors import Diagnostic, InputError, OptionError
 from sqvalid.hypotheses.reading import Hypothesis, resolve_name
+from sqvalid.hypotheses.verdicts import COLUMNS, VERDICTS, Finding, holm_adjusted, judged
 from sqvalid.latent.bootstrap import Bootstrap, draw_estimates
 from sqvalid.latent.implied import Array
 from sqvalid.latent.parameter_tests import wald_statistic
 from sqvalid.latent.result import FitResult
 
-__all__ = ["VERDICTS", "HypothesisTests", "holm_adjusted", "judge_hypotheses"]
-
-Verdict = Literal["supported", "not_supported", "contradicted", "undecided", "not_testable"]
-VERDICTS: tuple[Verdict, ...] = (
-    "supported", "not_supported", "contradicted", "undecided", "not_testable",
-)  # fmt: skip
-
-_COLUMNS = (
-    "id", "group", "statement", "family", "kind", "test", "estimate", "se", "level", "ci_lower",
-    "ci_upper", "std_estimate", "std_ci_lower", "std_ci_upper", "p", "p_adjusted", "verdict",
-    "reason", "about",
-)  # fmt: skip
+__all__ = ["HypothesisTests", "judge_hypotheses"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -80,62 +70,11 @@ class HypothesisTests(Result):
 
     def tables(self) -> tuple[Table, ...]:
         """The verdicts with their tests."""
-        shown = [name for name in _COLUMNS if name in self.frame.columns and name != "about"]
+        shown = [name for name in COLUMNS if name in self.frame.columns and name != "about"]
         return (Table(self.frame[shown], formats={"p": "p", "p_adjusted": "p"}),)
 
     def _payload(self) -> Mapping[str, Any]:
         return {"table": self.frame, "alpha": self.alpha}
-
-
-@dataclass
-class _Finding:
-    """A row on its way: numbers first, the verdict once the family's p values are known."""
-
-    hypothesis: Hypothesis
-    group: str
-    test: str = ""
-    estimate: float = math.nan
-    se: float = math.nan
-    level: float = math.nan
-    ci: tuple[float, float] = (math.nan, math.nan)
-    std: tuple[float, float, float] = (math.nan, math.nan, math.nan)
-    p: float = math.nan
-    about: str = ""
-    blocked: str = ""
-    # Intervals, standardised at 1 - 2 alpha, of what must be near zero.
-    regions: list[tuple[float, float]] = field(default_factory=list)
-
-
-def holm_adjusted(p: Sequence[float]) -> Array:
-    """Return p values adjusted for testing all of them.
-
-    Parameters
-    ----------
-    p : sequence of float
-        NaN for a test that could not be made: it is not counted.
-
-    Returns
-    -------
-    ndarray
-        In the order given, at most 1.
-
-    References
-    ----------
-    Holm (1979), Scandinavian Journal of Statistics 6.
-
-    Examples
-    --------
-    >>> from sqvalid.hypotheses import holm_adjusted
-    >>> holm_adjusted([0.01, 0.04, 0.03]).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p, dtype=float)
-    out = np.full(values.shape, np.nan)
-    made = np.flatnonzero(np.isfinite(values))
-    order = made[np.argsort(values[made], kind="stable")]
-    steps = values[order] * np.arange(len(order), 0, -1)
-    out[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
-    return out
 
 
 class _Rows:
@@ -273,14 +212,14 @@ def judge_hypotheses(
             drawn.append(draw_estimates(fit, seed=seed))
         return drawn[0]
 
-    findings: list[_Finding] = []
+    findings: list[Finding] = []
     for hypothesis in hypotheses:
         if hypothesis.kind == "groups":
             findings.append(_across_groups(hypothesis, fit, names, groups or {}, alpha))
             continue
         for number, label in enumerate(fit.group_labels, start=1):
             rows = _Rows(fit, number)
-            finding = _Finding(hypothesis, str(label))
+            finding = Finding(hypothesis, str(label))
             findings.append(finding)
             pairs = [
                 tuple(resolve_name(w, rows.names, names, key=hypothesis.id) for w in path)
@@ -295,14 +234,14 @@ def judge_hypotheses(
                 _measure(finding, rows, pairs, names, alpha, get_draws)
     for finding in findings:
         finding.blocked = finding.blocked or (f"link_{blocked}" if blocked else "")
-    return HypothesisTests(_judged(findings, fit, alpha), alpha)
+    return HypothesisTests(judged(findings, alpha, several=len(fit.group_labels) > 1), alpha)
 
 
 # --- one hypothesis ----------------------------------------------------------------------
 
 
 def _measure(
-    finding: _Finding,
+    finding: Finding,
     rows: _Rows,
     paths: list[tuple[str, ...]],
     names: Mapping[str, str],
@@ -377,7 +316,7 @@ def _covered(rows: _Rows, source: str, target: str) -> bool:
     )
 
 
-def _direct(finding: _Finding, rows: _Rows, row: int, alpha: float) -> None:
+def _direct(finding: Finding, rows: _Rows, row: int, alpha: float) -> None:
     """A coefficient against zero, with its standardised value."""
     value, gradient = rows.contrast({row: 1.0}, standardised=False)
     finding.test, finding.level = "wald", 1.0 - alpha
@@ -393,7 +332,7 @@ def _direct(finding: _Finding, rows: _Rows, row: int, alpha: float) -> None:
     finding.p = _two_sided(finding.estimate, finding.se)
 
 
-def _near_zero(finding: _Finding, rows: _Rows, weights: Mapping[int, float], alpha: float) -> None:
+def _near_zero(finding: Finding, rows: _Rows, weights: Mapping[int, float], alpha: float) -> None:
     """Two one-sided tests against the bounds, standardised."""
     value, gradient = rows.contrast(weights, standardised=True)
     se, bound = rows.se(gradient), finding.hypothesis.bound
@@ -405,7 +344,7 @@ def _near_zero(finding: _Finding, rows: _Rows, weights: Mapping[int, float], alp
 
 
 def _mediated(
-    finding: _Finding,
+    finding: Finding,
     rows: _Rows,
     chain: tuple[str, ...],
     alpha: float,
@@ -452,7 +391,7 @@ def _mediated(
     finding.p = float(np.clip(2.0 * share, 2.0 / max(len(values), 2), 1.0))
 
 
-def _difference(finding: _Finding, rows: _Rows, places: Sequence[int], alpha: float) -> None:
+def _difference(finding: Finding, rows: _Rows, places: Sequence[int], alpha: float) -> None:
     """One standardised path less another."""
     first, second = places
     if first == second:
@@ -469,7 +408,7 @@ def _difference(finding: _Finding, rows: _Rows, places: Sequence[int], alpha: fl
     finding.p = _two_sided(value, se)
 
 
-def _strongest(finding: _Finding, rows: _Rows, pair: tuple[str, ...], alpha: float) -> None:
+def _strongest(finding: Finding, rows: _Rows, pair: tuple[str, ...], alpha: float) -> None:
     """A path against every other path into (or loading on) the same variable.
 
     What is reported is the smallest of the differences; all of them must be positive, each
@@ -507,9 +446,9 @@ def _across_groups(
     names: Mapping[str, str],
     groups: Mapping[str, FitResult],
     alpha: float,
-) -> _Finding:
+) -> Finding:
     """Paths of several groups against each other."""
-    finding = _Finding(hypothesis, "")
+    finding = Finding(hypothesis, "")
     known = _Rows(fit, 1).names
     wanted = [
         tuple(resolve_name(w, known, names, key=hypothesis.id) for w in path)
@@ -549,91 +488,3 @@ def _across_groups(
     finding.estimate, finding.ci = finding.std[0], (finding.std[1], finding.std[2])
     finding.p, finding.about = float(chdtrc(df, stat)), f"W({df}) = {stat:.3f}"
     return finding
-
-
-# --- verdicts ----------------------------------------------------------------------------
-
-
-def _judged(findings: list[_Finding], fit: FitResult, alpha: float) -> pd.DataFrame:
-    adjusted = np.full(len(findings), np.nan)
-    for name in dict.fromkeys(f.hypothesis.family for f in findings):
-        own = [i for i, f in enumerate(findings) if f.hypothesis.family == name]
-        # What is not testable is not a test, and does not cost the others power.
-        p = [math.nan if findings[i].blocked else findings[i].p for i in own]
-        adjusted[own] = holm_adjusted(p)
-    rows = []
-    for finding, p in zip(findings, adjusted, strict=True):
-        verdict, reason = _verdict(finding, float(p), alpha)
-        hypothesis = finding.hypothesis
-        rows.append(
-            {
-                "id": hypothesis.id,
-                "group": finding.group,
-                "statement": hypothesis.statement,
-                "family": hypothesis.family,
-                "kind": hypothesis.kind,
-                "test": finding.test,
-                "estimate": finding.estimate,
-                "se": finding.se,
-                "level": finding.level,
-                "ci_lower": finding.ci[0],
-                "ci_upper": finding.ci[1],
-                "std_estimate": finding.std[0],
-                "std_ci_lower": finding.std[1],
-                "std_ci_upper": finding.std[2],
-                "p": finding.p,
-                "p_adjusted": p,
-                "verdict": verdict,
-                "reason": reason,
-                "about": finding.about,
-            }
-        )
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
-    return frame if len(fit.group_labels) > 1 else frame.drop(columns="group")
-
-
-def _verdict(finding: _Finding, p: float, alpha: float) -> tuple[Verdict, str]:
-    if finding.blocked:
-        return "not_testable", finding.blocked
-    if math.isnan(p):
-        return "not_testable", "no_standard_error"
-    hypothesis = finding.hypothesis
-    if hypothesis.kind == "equivalence":
-        return _near_verdict(finding, hypothesis.bound, p < alpha)
-    if hypothesis.kind == "groups" or hypothesis.denied:
-        if p < alpha:
-            return "contradicted", "differs" if hypothesis.kind == "groups" else "effect_there"
-        if math.isnan(hypothesis.smallest):
-            return "undecided", "no_region"
-        verdict, reason = _near_verdict(finding, hypothesis.smallest, None)
-        # Outside the region, but the joint test did not reject after the adjustment.
-        return (verdict, reason) if verdict == "supported" else ("undecided", "across_region")
-    return _signed_verdict(finding, p, alpha)
-
-
-def _near_verdict(finding: _Finding, bound: float, rejected: bool | None) -> tuple[Verdict, str]:
-    """Equivalence: whether every interval lies in the region, or one lies outside."""
-    within = all(-bound < low and high < bound for low, high in finding.regions)
-    if within and rejected is not False:
-        return "supported", "within_region"
-    if any(low > bound or high < -bound for low, high in finding.regions):
-        return "contradicted", "outside_region"
-    return "undecided", "across_region"
-
-
-def _signed_verdict(finding: _Finding, p: float, alpha: float) -> tuple[Verdict, str]:
-    hypothesis = finding.hypothesis
-    side = {"positive": 1.0, "negative": -1.0, "nonzero": 0.0}[hypothesis.sign]
-    low, high = finding.regions[0]
-    smallest = hypothesis.smallest
-    if p < alpha:
-        if side * finding.estimate < 0.0:
-            return "contradicted", "opposite_sign"
-        largest = max(side * low, side * high) if side else max(abs(low), abs(high))
-        return "supported", "rejected_but_small" if largest < smallest else "rejected"
-    if math.isnan(smallest):
-        return "not_supported", "not_significant"
-    reach = max(side * low, side * high) if side else max(abs(low), abs(high))
-    if reach < smallest:
-        return "not_supported", "too_small"
-    return "undecided", "imprecise"
