@@ -50,6 +50,7 @@ _PUBLIC: dict[str, str] = {
     "simulate_survey": "sqvalid.simulate",
     "stream_moments": "sqvalid.moments",
     "suggest_n_factors": "sqvalid.exploratory",
+    "tucker_congruence": "sqvalid.exploratory",
     "wald_test": "sqvalid.latent.parameter_tests",
 }
 

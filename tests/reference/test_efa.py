@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 import sqvalid as sq
 from sqvalid.errors import InputError, OptionError, SurveyError, UnsupportedError
+from sqvalid.exploratory import procrustes
 from sqvalid.rotation import ROTATIONS, rotate
 
 from . import library
@@ -181,3 +182,36 @@ def test_a_heywood_case_is_told() -> None:
     r = pd.DataFrame([[1, 0.8, 0.8], [0.8, 1, 0.5], [0.8, 0.5, 1]], list("abc"), list("abc"))
     fit = sq.efa(correlation=r, n_factors=1, extraction="ml", n_obs=100)
     assert [(d.code, d.where) for d in fit.diagnostics] == [("efa_heywood", ("a",))]
+
+
+# --- agreement of structures -------------------------------------------------------------
+
+
+@pytest.mark.skipif(not library.has("congruence_hs_school"), reason="reference file not here")
+def test_congruence_is_psychs() -> None:
+    document = library.document("congruence_hs_school")
+
+    def frame(part: dict) -> pd.DataFrame:
+        return pd.DataFrame(part["values"], index=part["rownames"], columns=part["colnames"])
+
+    first, second = frame(document["loadings_1"]), frame(document["loadings_2"])
+    found = sq.tucker_congruence(first, second.iloc[::-1])
+    # psych rounds to two digits.
+    np.testing.assert_allclose(found, document["congruence"]["values"], atol=5.1e-3)
+
+
+def test_congruence_by_its_formula_and_procrustes_undoes_a_rotation() -> None:
+    fit = sq.efa(population(), 3, rotation="varimax")
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    turned = fit.loadings @ turn
+    turned.columns = fit.loadings.columns
+    back = procrustes(turned, fit.loadings)
+    np.testing.assert_allclose(back, fit.loadings, atol=1e-12)
+    np.testing.assert_allclose(np.diag(sq.tucker_congruence(back, fit.loadings)), 1.0)
+    x, y = fit.loadings["F1"], fit.loadings["F2"]
+    expected = (x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum())
+    assert sq.tucker_congruence(fit.loadings, fit.loadings).loc["F1", "F2"] == pytest.approx(
+        expected
+    )
+    with pytest.raises(InputError, match="项目1"):
+        sq.tucker_congruence(fit.loadings, fit.loadings.drop("项目1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqvalid.exploratory.agreement import procrustes, tucker_congruence
 from sqvalid.exploratory.analysis import EfaResult, efa
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
 from sqvalid.exploratory.factorability import Factorability, assess_factorability
@@ -23,5 +24,7 @@ __all__ = [
     "extract",
     "minimum_average_partial",
     "parallel_eigenvalues",
+    "procrustes",
     "suggest_n_factors",
+    "tucker_congruence",
 ]
