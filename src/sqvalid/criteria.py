@@ -164,6 +164,7 @@ _HU_BENTLER = "Hu & Bentler (1999), Structural Equation Modeling 6(1), 1-55"
 _HAIR = "Hair, Black, Babin & Anderson (2019), Multivariate Data Analysis, 8th ed."
 _FORNELL = "Fornell & Larcker (1981), Journal of Marketing Research 18(1), 39-50"
 _NUNNALLY = "Nunnally & Bernstein (1994), Psychometric Theory, 3rd ed."
+_CHEN = "Chen (2007), Structural Equation Modeling 14(3), 464-504"
 _HENSELER = (
     "Henseler, Ringle & Sarstedt (2015), Journal of the Academy of Marketing Science 43(1), 115-135"
 )
@@ -185,6 +186,10 @@ _CRITERIA = (
     Criterion("tli", "at_least", 0.95, _HU_BENTLER, _FIT_N, _continuous_ml_large),
     Criterion("rmsea", "at_most", 0.06, _HU_BENTLER, _FIT_N, _continuous_ml_large),
     Criterion("srmr", "at_most", 0.08, _HU_BENTLER, _FIT, _continuous_ml),
+    Criterion("delta_cfi", "above", -0.010, _CHEN, _FIT, _continuous_ml),
+    Criterion("delta_rmsea", "below", 0.015, _CHEN, _FIT, _continuous_ml),
+    Criterion("delta_srmr_loadings", "below", 0.030, _CHEN, _FIT, _continuous_ml),
+    Criterion("delta_srmr", "below", 0.010, _CHEN, _FIT, _continuous_ml),
 )
 
 CRITERIA: Mapping[str, Criterion] = MappingProxyType({c.key: c for c in _CRITERIA})

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from sqvalid.criteria import judge
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, OptionError, SqvalidWarning, check_choice
 from sqvalid.latent import FitResult, sem
@@ -30,11 +31,6 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """What is equal across groups at each step."""
-
-# Chen (2007): a step is refused when CFI falls by this much and RMSEA or SRMR rises by that.
-_CFI, _RMSEA = -0.010, 0.015
-_SRMR = {"metric": 0.030}
-_SRMR_LATER = 0.010
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -164,7 +160,7 @@ def assess_invariance(
     for step, fit in fits.items():
         row = _measures(step, fit)
         row |= _changes(row, rows[-1] if rows else None, fit, previous)
-        row["verdict"], row["reason"] = _verdict(step, row, failed)
+        row["verdict"], row["reason"] = _verdict(step, row, failed, fit)
         if row["verdict"] != "met" and not failed:
             failed = step
         rows.append(row)
@@ -209,14 +205,29 @@ def _changes(
     return out
 
 
-def _verdict(step: str, row: Mapping[str, Any], failed: str) -> tuple[str, str]:
+def _verdict(step: str, row: Mapping[str, Any], failed: str, fit: FitResult) -> tuple[str, str]:
     if failed:
         return "not_judged", f"after_{failed}"
     if not row["admissible"]:
         return "not_judged", "inadmissible_solution"
     if step == "configural":
         return "met", ""
-    worse = row["delta_cfi"] <= _CFI and (
-        row["delta_rmsea"] >= _RMSEA or row["delta_srmr"] >= _SRMR.get(step, _SRMR_LATER)
-    )
-    return ("not_met", "chen_2007") if worse else ("met", "")
+    context = {
+        "estimator": str(fit.options["estimator"]),
+        "df": fit.df,
+        "converged": fit.converged,
+    }
+    srmr = "delta_srmr_loadings" if step == "metric" else "delta_srmr"
+    outcomes = [
+        judge(rule, float(row[column]), **context)
+        for rule, column in (
+            ("delta_cfi", "delta_cfi"),
+            ("delta_rmsea", "delta_rmsea"),
+            (srmr, "delta_srmr"),
+        )
+    ]
+    reasons = [outcome.reason for outcome in outcomes if outcome.outcome == "not_judged"]
+    if reasons:
+        return "not_judged", reasons[0]
+    cfi, rmsea, residual = (outcome.outcome == "not_met" for outcome in outcomes)
+    return ("not_met", "chen_2007") if cfi and (rmsea or residual) else ("met", "")

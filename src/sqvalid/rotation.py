@@ -26,6 +26,8 @@ _TOLERANCE = 1e-8
 _MAX_STEPS = 20_000
 # Below this many factors there is nothing to rotate.
 _ONE = 2
+# A general factor and two group factors, whose simplicity is what is minimised.
+_BIFACTOR = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +266,7 @@ def rotate(
     OptionError
         An unknown rotation.
     UnsupportedError
-        No target where one is needed.
+        No target where one is needed; a bifactor rotation of two factors.
 
     References
     ----------
@@ -276,6 +278,11 @@ def rotate(
     m = a.shape[1]
     if rotation == "none" or m < _ONE:
         return Rotation(a.copy(), np.eye(m), np.eye(m), float("nan"), True, 1)
+    if rotation in ("bifactor", "biquartimin") and m < _BIFACTOR:
+        raise UnsupportedError(
+            f"A bifactor rotation of {m} factors leaves the group factors undetermined.",
+            remedy="Extract three factors or more.",
+        )
     if rotation == "target" and (target is None or target.shape != a.shape):
         raise UnsupportedError(
             f"rotation='target' needs a target of shape {a.shape}.",

@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import sqvalid as sq
+from sqvalid import rotation as criteria
 from sqvalid.errors import InputError, OptionError, SurveyError, UnsupportedError
 from sqvalid.exploratory import procrustes
 from sqvalid.rotation import ROTATIONS, rotate
@@ -17,7 +18,7 @@ from . import library
 FILES = [name for name in library.names(("efa",)) if "lavaan" not in name and "poly" not in name]
 EXTRACTION = {"ml": "ml", "minres": "minres", "uls": "minres", "pa": "paf"}
 ROTATION = {"geominT": "geomin_orthogonal", "geominQ": "geomin", "bentlerQ": "bentler"}
-# psych's own search stops early for these.
+# psych's own search stops early here: test_bentler_goes_on_where_r_stops says how early.
 EARLY = {"bentlerQ": 4e-3}
 CASES = [
     (name, fm, rotation)
@@ -30,11 +31,7 @@ CASES = [
 
 
 def answers(name: str) -> pd.DataFrame:
-    document = library.document(name)
-    folder = library.root()
-    places = [folder / document["data_file"], folder / "data" / document["data_file"]]
-    frame = pd.read_csv(next(place for place in places if place.is_file()))
-    return frame[document["variables"]]
+    return library.frame(name)[library.document(name)["variables"]]
 
 
 def aligned(theirs: np.ndarray, ours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,20 +61,20 @@ def test_loadings_and_factor_correlations(name: str, fm: str, rotation: str) -> 
         np.testing.assert_allclose(phi, np.array(entry["Phi"]["values"]), atol=2 * tolerance)
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if "uls" not in n])
-def test_statistics_of_the_ml_solution(name: str) -> None:
+@pytest.mark.parametrize(("name", "fm"), sorted({(name, fm) for name, fm, _ in CASES}))
+def test_statistics(name: str, fm: str) -> None:
     document = library.document(name)
-    fits = document["fits"].get("ml")
-    if not fits:
-        pytest.skip("no maximum likelihood in this file")
-    theirs = next(iter(fits.values()))
-    fit = sq.efa(answers(name), document["nfactors"], extraction="ml", rotation=None)
+    theirs = next(iter(document["fits"][fm].values()))
+    fit = sq.efa(answers(name), document["nfactors"], extraction=EXTRACTION[fm], rotation=None)
     ours, statistics = fit.fit_measures, theirs["statistics"]
     pairs = {"chisq": "STATISTIC", "df": "dof", "pvalue": "PVAL", "tli": "TLI", "bic": "BIC",
              "rmsr": "rms", "rmsr_corrected": "crms", "chisq_baseline": "null.chisq"}  # fmt: skip
+    compared = 0
     for mine, key in pairs.items():
         if statistics.get(key) is not None:
+            compared += 1
             assert ours[mine] == pytest.approx(statistics[key], rel=2e-4, abs=2e-6), mine
+    assert compared >= 6
     assert ours["rmsea"] == pytest.approx(statistics["RMSEA"]["RMSEA"], abs=2e-5)
     np.testing.assert_allclose(
         fit.communalities, list(theirs["communality"].values()), atol=5e-5
@@ -87,10 +84,78 @@ def test_statistics_of_the_ml_solution(name: str) -> None:
     np.testing.assert_allclose(fit.variance_explained.to_numpy()[0], table[0], atol=5e-5)
 
 
+GPA = {
+    "oblimin": ("oblimin", {}),
+    "quartimin": ("quartimin", {}),
+    "geominQ": ("geomin", {}),
+    "geominT": ("geomin_orthogonal", {}),
+    "quartimax": ("quartimax", {}),
+    "Varimax": ("varimax", {"exact": True}),
+    "bentlerQ": ("bentler", {}),
+    "bentlerT": ("bentler_orthogonal", {}),
+}
+
+
+@pytest.mark.skipif(not library.has("efa_hs_3f"), reason="reference file not here")
+@pytest.mark.parametrize("kaiser", [False, True])
+@pytest.mark.parametrize("name", GPA)
+def test_gparotation(name: str, kaiser: bool) -> None:
+    part = library.document("efa_hs_3f")["gparotation_from_ml_start_identity"]
+    entry = part[f"{name}_normalize{'T' if kaiser else 'F'}"]
+    rotation, options = GPA[name]
+    start = np.array(part["start_loadings"]["values"], dtype=float)
+    ours = rotate(start, rotation, kaiser=kaiser, **options)
+    theirs = np.array(entry["loadings"]["values"], dtype=float)
+    order, sign = aligned(theirs, ours.loadings)
+    tolerance = EARLY["bentlerQ"] if name == "bentlerQ" else 2e-4
+    np.testing.assert_allclose(ours.loadings[:, order] * sign, theirs, atol=tolerance)
+    if entry.get("criterion") is not None and name.startswith(("oblimin", "geomin", "bentler")):
+        # Never above R's minimum, and not another minimum far below it.
+        assert ours.criterion == pytest.approx(entry["criterion"], rel=1e-4)
+        assert ours.criterion <= entry["criterion"] + 1e-8
+
+
+@pytest.mark.skipif(not library.has("efa_hs_3f"), reason="reference file not here")
+def test_bentler_goes_on_where_r_stops() -> None:
+    part = library.document("efa_hs_3f")["gparotation_from_ml_start_identity"]
+    start = np.array(part["start_loadings"]["values"], dtype=float)
+    theirs = np.array(part["bentlerQ_normalizeF"]["loadings"]["values"], dtype=float)
+    ours = rotate(start, "bentler")
+    assert ours.converged
+    assert ours.criterion < CRITERIA["bentler"](theirs)[0]
+
+
+@pytest.mark.parametrize("rotation", ["geomin", "oblimin", "varimax"])
+def test_lavaans_efa(rotation: str) -> None:
+    name = f"efa_lavaan_hs_{rotation}"
+    if not library.has(name):
+        pytest.skip("reference file not here")
+    document = library.document(name)
+    table = pd.DataFrame(document["std_all"])
+    table = table[table["op"] == "=~"]
+    theirs = table.pivot_table(index="rhs", columns="lhs", values="est.std")
+    arguments = document["rotation_args"]
+    options = {"n_starts": 30}
+    if rotation == "geomin":
+        options["epsilon"] = arguments["geomin_epsilon"]
+    kaiser = arguments["row_weights"] == "kaiser"
+    frame = library.frame(name)[list(theirs.index)]
+    fit = sq.efa(frame, theirs.shape[1], extraction="ml", rotation=rotation, kaiser=kaiser,
+                 rotation_options=options)  # fmt: skip
+    ours = fit.loadings.to_numpy()
+    order, sign = aligned(theirs.to_numpy(), ours)
+    np.testing.assert_allclose(ours[:, order] * sign, theirs, atol=1e-4)
+
+
 @pytest.mark.parametrize("rotation", ["varimax", "oblimin"])
 @pytest.mark.parametrize(
     ("method", "theirs"),
-    [("regression", "Thurstone"), ("bartlett", "Bartlett"), ("tenberge", "tenBerge")],
+    [
+        ("regression", "Thurstone"),
+        ("bartlett", "Bartlett"),
+        ("tenberge", "tenBerge"),
+        ("anderson", "Anderson"),
+    ],
 )
 def test_scores(rotation: str, method: str, theirs: str) -> None:
     if not library.has("efa_hs_3f"):
@@ -102,6 +167,30 @@ def test_scores(rotation: str, method: str, theirs: str) -> None:
     weights = fit.score_weights(method).to_numpy()
     order, sign = aligned(wanted, weights)
     np.testing.assert_allclose(weights[:, order] * sign, wanted, atol=2e-4)
+
+
+CRITERIA = {
+    "crawford_ferguson": lambda x: criteria.crawford_ferguson(x, 0.3),
+    "oblimin": lambda x: criteria.oblimin(x, 0.4),
+    "quartimin": criteria.oblimin,
+    "geomin": criteria.geomin,
+    "varimax": criteria.varimax,
+    "quartimax": criteria.quartimax,
+    "bentler": criteria.bentler,
+    "bifactor": criteria.bifactor,
+}
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_gradients_by_differences(name: str) -> None:
+    f = CRITERIA[name]
+    x = np.random.default_rng(5).normal(0.3, 0.4, (7, 3))
+    slope = f(x)[1]
+    for place in np.ndindex(x.shape):
+        h = np.zeros_like(x)
+        h[place] = 1e-6
+        numeric = (f(x + h)[0] - f(x - h)[0]) / 2e-6
+        assert slope[place] == pytest.approx(numeric, abs=1e-8)
 
 
 # --- properties --------------------------------------------------------------------------
@@ -174,6 +263,8 @@ def test_bad_input_is_named() -> None:
         sq.efa(frame.assign(total=frame.sum(axis=1)), 2)
     with pytest.raises(UnsupportedError, match="Polychoric"):
         sq.efa(frame, 2, correlation="polychoric")
+    with pytest.raises(UnsupportedError, match="bifactor rotation of 2"):
+        sq.efa(frame, 2, rotation="bifactor")
     with pytest.raises(OptionError, match="rotation_options has no 'delta'"):
         sq.efa(frame, 2, rotation_options={"delta": 0.1})
 

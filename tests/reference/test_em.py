@@ -23,9 +23,7 @@ def incomplete(n: int = 300, share: float = 0.15, seed: int = 2) -> np.ndarray:
 @pytest.mark.skipif(not library.has("em_sq_missing"), reason="reference file not here")
 def test_moments_are_lavaans() -> None:
     document = library.document("em_sq_missing")
-    folder = library.root()
-    places = [folder / document["data_file"], folder / "data" / document["data_file"]]
-    frame = pd.read_csv(next(place for place in places if place.is_file()))
+    frame = library.frame("em_sq_missing")
     found = em_moments(frame[document["variables"]].to_numpy(dtype=float))
     assert found.converged
     np.testing.assert_allclose(
@@ -37,9 +35,7 @@ def test_moments_are_lavaans() -> None:
 @pytest.mark.skipif(not library.has("cfa_hsmiss_fiml"), reason="reference file not here")
 def test_the_likelihood_is_lavaans_unrestricted_one() -> None:
     document = library.document("cfa_hsmiss_fiml")
-    folder = library.root()
-    places = [folder / document["data_file"], folder / "data" / document["data_file"]]
-    frame = pd.read_csv(next(place for place in places if place.is_file()))
+    frame = library.frame("cfa_hsmiss_fiml")
     found = em_moments(frame[[f"x{k}" for k in range(1, 10)]].to_numpy(dtype=float))
     theirs = document["fit_measures"]["unrestricted.logl"]
     assert found.loglikelihood == pytest.approx(theirs, abs=1e-5)

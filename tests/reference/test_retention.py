@@ -13,19 +13,12 @@ from sqvalid.exploratory import minimum_average_partial, parallel_eigenvalues
 from . import library
 
 
-def answers(document: dict) -> pd.DataFrame:
-    folder = library.root()
-    places = [folder / document["data_file"], folder / "data" / document["data_file"]]
-    path = next(place for place in places if place.is_file())
-    return pd.read_csv(path)[document["variables"]]
-
-
 @pytest.mark.parametrize("name", library.names(("desc",)))
 def test_factorability(name: str) -> None:
     document = library.document(name)
     if not document.get("kmo"):
         pytest.skip("no factorability in this file")
-    found = sq.assess_factorability(answers(document))
+    found = sq.assess_factorability(library.frame(name)[document["variables"]])
     assert found.kmo == pytest.approx(document["kmo"]["MSA"], abs=1e-9)
     theirs = document["kmo"]["MSAi"]
     values = list(theirs.values()) if isinstance(theirs, dict) else theirs
@@ -40,7 +33,7 @@ def test_factorability(name: str) -> None:
 @pytest.mark.parametrize("name", library.names(("nfac",)))
 def test_number_of_factors(name: str) -> None:
     document = library.document(name)
-    frame = answers(document)
+    frame = library.frame(name)[document["variables"]]
     found = sq.suggest_n_factors(frame, n_draws=100)
     table = found.eigenvalues
     np.testing.assert_allclose(table["component"], document["pc_values"], atol=1e-9)

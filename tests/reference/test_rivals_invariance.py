@@ -86,12 +86,9 @@ def test_the_ladder_is_lavaans(name: str) -> None:
     if not library.has(name):
         pytest.skip("reference file not here")
     document = library.document(name)
-    folder = library.root()
-    path = next(p for p in (folder / document["data_file"],
-                            folder / "data" / document["data_file"]) if p.is_file())  # fmt: skip
     ladder = assess_invariance(
         document["model_syntax"],
-        pd.read_csv(path),
+        library.frame(name),
         group=document["group"],
         estimator="MLR" if name.endswith("mlr") else "ML",
     )

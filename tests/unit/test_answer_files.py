@@ -37,8 +37,8 @@ def test_words_become_the_points_of_their_scale(tmp_path, words, encoding) -> No
 
 
 def test_labels_with_numbers_and_cells_that_say_nothing(tmp_path) -> None:
-    rows = ["5 - agree,1", "1 - disagree,2", "don't know,3", "3,4"]
-    file = written(tmp_path / "a.csv", "q1,q2\n" + "\n".join(rows[:3]) + "\n")
+    rows = ["5 - agree,1", "1 - disagree,2", "don't know,3"]
+    file = written(tmp_path / "a.csv", "q1,q2\n" + "\n".join(rows) + "\n")
     survey = read_survey(file, dimensions=ITEMS)
     np.testing.assert_array_equal(survey.frame["q1"], [5, 1, np.nan])
     assert survey.audit[0].details["n_codes"] == 1
@@ -77,14 +77,31 @@ def test_labels_and_user_missing_codes_of_spss(tmp_path, kind) -> None:
     )
     survey = sq.read_survey(file, dimensions=ITEMS)
     np.testing.assert_array_equal(survey.frame["q1"], [1, 5, np.nan, 3])
+    assert survey.audit[0].details["n_codes"] == 3
     np.testing.assert_array_equal(survey.frame["q2"], [2, np.nan, np.nan, 4])
     assert survey.frame["filiale"].tolist() == ["北京", "上海", "北京", "上海"]
 
 
+def test_a_label_that_says_no_answer_counts_in_items_only(tmp_path) -> None:
+    frame = pd.DataFrame({"q1": [1.0, 9.0, 2.0], "q2": [1.0, 2.0, 3.0], "use": [1.0, 2.0, 1.0]})
+    file = tmp_path / "a.sav"
+    labels = {"q1": {9.0: "Don't know"}, "use": {1.0: "not used", 2.0: "used"}}
+    pyreadstat.write_sav(frame, str(file), variable_value_labels=labels)
+    survey = sq.read_survey(file, dimensions=ITEMS)
+    np.testing.assert_array_equal(survey.frame["q1"], [1, np.nan, 2])
+    assert survey.frame["use"].tolist() == [1, 2, 1]
+    assert survey.audit[0].details["n_codes"] == 1
+
+
+def test_labels_at_the_ends_only(tmp_path) -> None:
+    file = written(tmp_path / "a.csv", "q1,q2\n1 - never,1\n2,2\n3,2\n4 - always,1\n")
+    assert read_survey(file, dimensions=ITEMS).frame["q1"].tolist() == [1, 2, 3, 4]
+
+
 def test_extended_missing_values_of_stata(tmp_path) -> None:
-    frame = pd.DataFrame({"q1": [1.0, 2.0, np.nan], "q2": [3, 4, 5]})
+    frame = pd.DataFrame({"q1": [1.0, 2.0, "a"], "q2": [3, 4, 5]})
     file = tmp_path / "a.dta"
-    pyreadstat.write_dta(frame, str(file))
+    pyreadstat.write_dta(frame, str(file), missing_user_values={"q1": ["a"]})
     survey = sq.read_survey(file, dimensions=ITEMS)
     np.testing.assert_array_equal(survey.frame["q1"], [1, 2, np.nan])
     assert survey.frame["q2"].tolist() == [3, 4, 5]

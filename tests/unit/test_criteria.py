@@ -27,6 +27,10 @@ EXPECTED = {
     "tli": ("at_least", 0.95),
     "rmsea": ("at_most", 0.06),
     "srmr": ("at_most", 0.08),
+    "delta_cfi": ("above", -0.010),
+    "delta_rmsea": ("below", 0.015),
+    "delta_srmr_loadings": ("below", 0.030),
+    "delta_srmr": ("below", 0.010),
 }
 
 

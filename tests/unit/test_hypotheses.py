@@ -11,6 +11,7 @@ import pytest
 import sqvalid as sq
 from sqvalid.errors import InputError, OptionError
 from sqvalid.hypotheses import FORMS, holm_adjusted, judge_hypotheses, read_hypotheses
+from sqvalid.hypotheses.equivalence import reversible_arrows
 
 MODEL = "SAT ~ SQ\nRPI ~ SAT + SQ\n"
 
@@ -183,6 +184,75 @@ def test_equality_across_groups() -> None:
     assert apart["p"] == pytest.approx(own.p, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("words", "forward", "backward"),
+    [
+        ("SQ mediates SAT -> RPI", MODEL, "SQ ~ SAT\nRPI ~ SAT + SQ\n"),
+        ("RPI -> SAT", MODEL, "RPI ~ SQ\nSAT ~ RPI + SQ\n"),
+        ("SAT -> SQ", "SAT ~ SQ\nRPI ~ SAT\n", "SQ ~ SAT\nRPI ~ SAT\nSQ ~~ 0*RPI\n"),
+        ("RPI -> SAT", "SAT ~ SQ\nRPI ~ SAT\n", "SAT ~ RPI\nSQ ~ SAT\n"),
+    ],
+)
+def test_what_is_called_equivalent_fits_exactly_alike(words, forward, backward) -> None:
+    frame = simulate(300, 0.6, 0.5, 0.2)
+    fit, turned = (sq.sem(text, frame, fixed_x=False) for text in (forward, backward))
+    assert judged(fit, words)["reason"] == "equivalent_model"
+    assert turned.df == fit.df
+    for name in ("logl", "chisq"):
+        assert turned.fit_measures[name] == pytest.approx(fit.fit_measures[name], abs=1e-5)
+
+
+def test_what_is_not_called_equivalent_fits_otherwise() -> None:
+    # A collider of two causes that do not covary: its arrows have one direction only.
+    frame = simulate(300, 0.6, 0.5, 0.3)
+    fit = sq.sem("RPI ~ SAT + SQ\nSAT ~~ 0*SQ", frame, fixed_x=False)
+    assert judged(fit, "RPI -> SAT")["reason"] == "no_path"
+    turned = sq.sem("SAT ~ RPI\nRPI ~ SQ\n", frame, fixed_x=False)
+    assert turned.df == fit.df
+    assert abs(turned.fit_measures["chisq"] - fit.fit_measures["chisq"]) > 1.0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_reversible_arrows_against_all_orders(seed: int) -> None:
+    """Brute force: every acyclic orientation with the same neighbours and open colliders."""
+    from itertools import combinations, product
+
+    rng = np.random.default_rng(seed)
+    names = "ABCDE"[: 3 + seed % 3]
+    pairs = [pair for pair in combinations(names, 2) if rng.uniform() < 0.6]
+
+    def colliders(arrows: tuple[tuple[str, str], ...]) -> set[tuple[str, str, str]]:
+        near = {frozenset(pair) for pair in pairs}
+        return {
+            (a, c, b)
+            for (a, c), (b, d) in combinations(sorted(arrows), 2)
+            if c == d and frozenset((a, b)) not in near
+        }
+
+    def acyclic(arrows: tuple[tuple[str, str], ...]) -> bool:
+        left = list(arrows)
+        while left:
+            free = {a for a, _ in left} - {b for _, b in left}
+            if not free:
+                return False
+            left = [(a, b) for a, b in left if a not in free]
+        return True
+
+    own = tuple(pairs)  # alphabetical, so without a loop
+    turned = set()
+    for flips in product([False, True], repeat=len(pairs)):
+        other = tuple((b, a) if flip else (a, b) for (a, b), flip in zip(pairs, flips, strict=True))
+        if acyclic(other) and colliders(other) == colliders(own):
+            turned |= {pair for pair, flip in zip(pairs, flips, strict=True) if flip}
+    assert reversible_arrows(own) == turned
+
+
+def test_paths_are_not_compared_where_the_loadings_differ() -> None:
+    fit = fitted()
+    row = judged(fit, "paths equal across branch", groups={"branch": "loadings_differ"})
+    assert (row["verdict"], row["reason"]) == ("not_testable", "loadings_differ")
+
+
 def test_holm_counts_only_what_is_tested_in_the_family() -> None:
     hypotheses = read_hypotheses(
         {
@@ -246,7 +316,7 @@ def test_every_verdict_and_reason_has_a_sentence_in_every_language() -> None:
     words = set(re.findall(r'"([a-z_]+)"', judging)) - set(VERDICTS)
     reasons = words - {"groups", "equivalence", "positive", "negative", "nonzero"}
     reasons |= set(re.findall(r'finding\.blocked(?:, finding\.about)? = "(\w+)"', source))
-    reasons |= {"no_path", "equivalent_model"}
+    reasons |= {"no_path", "equivalent_model", "no_groups", "loadings_differ", "groups_failed"}
     reasons |= {f"link_{name}" for name in ("solution", "fit", "distinctness", "structure")}
     assert {"rejected", "needs_interaction", "no_groups", "no_standard_error"} <= reasons
     for language in wording.languages():

@@ -114,6 +114,8 @@ class EfaResult(Result):
         ------
         OptionError
             An unknown method.
+        InputError
+            An item without uniqueness, for the methods that divide by it.
         """
         check_choice("method", method, SCORES)
         r = self.correlation.to_numpy(dtype=float)
@@ -128,6 +130,13 @@ class EfaResult(Result):
             inner = rotated.T @ np.linalg.solve(r, rotated)
             weights = half @ (half @ rotated @ _power(inner, -0.5)) @ root
         else:
+            if (self.uniquenesses <= 1e-8).any():
+                places = self.uniquenesses.index[self.uniquenesses <= 1e-8]
+                raise InputError(
+                    f"{method!r} scores divide by uniquenesses, and "
+                    f"{', '.join(map(repr, places))} has none.",
+                    remedy="Use method='regression' or 'tenberge', or fewer factors.",
+                )
             scaled = pattern / self.uniquenesses.to_numpy(dtype=float)[:, None]
             if method == "bartlett":
                 weights = scaled @ np.linalg.inv(pattern.T @ scaled)
@@ -385,6 +394,9 @@ def fit_of(r: Array, found: Extraction, m: int, n: int | None) -> pd.Series:
         return pd.Series(out)
     objective = float(log_implied - log_r + np.trace(np.linalg.solve(implied, r)) - p)
     multiplier = n - 1 - (2 * p + 5) / 6.0 - 2.0 * m / 3.0
+    if multiplier <= 0.0:
+        # So few respondents that Bartlett's multiplier has no meaning.
+        return pd.Series(out)
     out["chisq"] = chisq = max(objective, 0.0) * multiplier
     out["bic"] = chisq - df * math.log(n)
     if df > 0:

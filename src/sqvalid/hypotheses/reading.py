@@ -393,8 +393,8 @@ def resolve_name(
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(
         f"Hypothesis {key!r}: {word!r} is not in the model.{hint}",
-        remedy=f"The model has {', '.join(variables)}; say which one is meant under names: "
-        f'{word} = "{variables[0] if variables else "SQ"}".',
+        remedy=f"The model has {', '.join(variables)}; under names say which of them is meant by "
+        f"{word!r}.",
     )
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 from scipy.special import chdtrc, ndtr, ndtri
 
 from sqvalid.display import Result, Table
-from sqvalid.effects import total_effects
+from sqvalid.effects import has_cycle, total_effects
 from sqvalid.errors import Diagnostic, InputError, OptionError
+from sqvalid.hypotheses.equivalence import reversible_arrows
 from sqvalid.hypotheses.reading import Hypothesis, resolve_name
 from sqvalid.hypotheses.verdicts import COLUMNS, VERDICTS, Finding, holm_adjusted, judged
 from sqvalid.latent.bootstrap import Bootstrap, draw_estimates
@@ -149,7 +150,7 @@ def judge_hypotheses(
     fit: FitResult,
     *,
     names: Mapping[str, str] | None = None,
-    groups: Mapping[str, FitResult] | None = None,
+    groups: Mapping[str, FitResult | str] | None = None,
     alpha: float = 0.05,
     blocked: str = "",
     draws: Bootstrap | None = None,
@@ -165,9 +166,10 @@ def judge_hypotheses(
         The structural model.
     names : mapping of str to str, optional
         What the hypotheses call the variables of the model: words to variable.
-    groups : mapping of str to FitResult, optional
+    groups : mapping of str to FitResult or str, optional
         For hypotheses about groups: column to a fit of the model in its groups with equal
-        loadings, so that paths are in the same units.
+        loadings, so that paths are in the same units; or to the reason why there is none:
+        ``"loadings_differ"``, ``"groups_failed"``.
     alpha : float
         Error rate within a family of hypotheses.
     blocked : str
@@ -288,32 +290,35 @@ def _measure(
 
 def _no_path(rows: _Rows, source: str, target: str) -> str:
     """Why a path cannot be tested: turned round in an equivalent model, or just not there."""
-    there = rows.path(target, source) is not None
-    return "equivalent_model" if there and _covered(rows, target, source) else "no_path"
+    turned = (target, source) in reversible_arrows(_arrows(rows))
+    return "equivalent_model" if turned else "no_path"
 
 
-def _covered(rows: _Rows, source: str, target: str) -> bool:
-    """Whether the arrow source -> target can be turned round without changing the fit.
+def _arrows(rows: _Rows) -> list[tuple[str, str]]:
+    """Arrows of a recursive model; none where disturbances covary or there is a loop."""
+    estimates = rows.table["est"].to_numpy(dtype=float)
 
-    The arrow is covered when target has the predictors of source and source itself, and no
-    other; exogenous variables that covary freely count as predictors of each other in any
-    order (Verma & Pearl 1990; Lee & Hershberger 1990).
-    """
-    if (target, "~", source) not in rows.place:
-        return False
-    outcomes = {lhs for lhs, op, _ in rows.place if op == "~"}
-    for end in (source, target):
-        for (lhs, op, rhs), row in rows.place.items():
-            entangled = op == "~~" and lhs != rhs and end in (lhs, rhs) and rows.free[row] > 0
-            if entangled and (lhs in outcomes or rhs in outcomes):
-                return False
-    others = {rhs for lhs, op, rhs in rows.place if op == "~" and lhs == target} - {source}
-    own = {rhs for lhs, op, rhs in rows.place if op == "~" and lhs == source}
-    if source in outcomes:
-        return others == own
-    return all(
-        name not in outcomes and rows.covariance(source, name) is not None for name in others
-    )
+    def is_there(row: int) -> bool:
+        return bool(rows.free[row] > 0 or estimates[row] != 0.0)
+
+    paths = [
+        (rhs, lhs) for (lhs, op, rhs), row in rows.place.items() if op == "~" and is_there(row)
+    ]
+    outcomes = {effect for _, effect in paths}
+    variables = {name for path in paths for name in path}
+    pairs = [
+        (lhs, rhs)
+        for (lhs, op, rhs), row in rows.place.items()
+        if op == "~~" and lhs != rhs and {lhs, rhs} <= variables and is_there(row)
+    ]
+    order = {name: i for i, name in enumerate(variables)}
+    edges = np.zeros((len(order), len(order)), dtype=bool)
+    for cause, effect in paths:
+        edges[order[effect], order[cause]] = True
+    if has_cycle(edges) or any(outcomes & set(pair) for pair in pairs):
+        return []
+    # Exogenous variables in one order: their arrows make no loop.
+    return [*paths, *((min(pair), max(pair)) for pair in pairs)]
 
 
 def _direct(finding: Finding, rows: _Rows, row: int, alpha: float) -> None:
@@ -444,7 +449,7 @@ def _across_groups(
     hypothesis: Hypothesis,
     fit: FitResult,
     names: Mapping[str, str],
-    groups: Mapping[str, FitResult],
+    groups: Mapping[str, FitResult | str],
     alpha: float,
 ) -> Finding:
     """Paths of several groups against each other."""
@@ -455,11 +460,11 @@ def _across_groups(
         for path in hypothesis.paths
     ]
     grouped = groups.get(hypothesis.group)
-    if grouped is None:
-        finding.blocked, finding.about = "no_groups", hypothesis.group
-        return finding
-    if not grouped.admissible:
-        finding.blocked, finding.about = "groups_inadmissible", hypothesis.group
+    if grouped is None or isinstance(grouped, str) or not grouped.admissible:
+        finding.about = hypothesis.group
+        finding.blocked = "groups_inadmissible"
+        if grouped is None or isinstance(grouped, str):
+            finding.blocked = grouped or "no_groups"
         return finding
     parts = [_Rows(grouped, g) for g in range(1, len(grouped.group_labels) + 1)]
     if wanted:

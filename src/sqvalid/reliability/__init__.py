@@ -26,13 +26,13 @@ from sqvalid.reliability.coefficients import (
     guttman_lambda6,
     item_rest_correlations,
     item_total_correlations,
-    items_against_scale,
     omega_total,
     overlap_corrected_correlations,
     squared_multiple_correlations,
     standardized_alpha,
     weighted_variance_extracted,
 )
+from sqvalid.screening.keying import items_against
 
 if TYPE_CHECKING:
     from sqvalid.latent.result import FitResult
@@ -49,7 +49,6 @@ __all__ = [
     "guttman_lambda6",
     "item_rest_correlations",
     "item_total_correlations",
-    "items_against_scale",
     "omega_total",
     "overlap_corrected_correlations",
     "squared_multiple_correlations",
@@ -232,7 +231,7 @@ def _scale_diagnostics(scale: _Scale, alpha: float) -> Iterator[Diagnostic]:
         yield Diagnostic("two_item_scale", "info", where, group)
     if alpha < 0.0:
         yield Diagnostic("negative_alpha", "problem", where, {**group, "alpha": round(alpha, 3)})
-    against = items_against_scale(correlation_from_covariance(scale.covariance))
+    against = items_against(correlation_from_covariance(scale.covariance))
     if against.any():
         items = tuple(np.array(scale.items)[against].tolist())
         yield Diagnostic("item_against_scale", "warning", items, group)

@@ -18,7 +18,6 @@ __all__ = [
     "guttman_lambda6",
     "item_rest_correlations",
     "item_total_correlations",
-    "items_against_scale",
     "omega_total",
     "overlap_corrected_correlations",
     "squared_multiple_correlations",
@@ -335,23 +334,3 @@ def weighted_variance_extracted(
     float
     """
     return float((loadings**2).sum() * factor_variance / np.trace(covariance))
-
-
-def items_against_scale(correlation: Array) -> npt.NDArray[np.bool_]:
-    """Tell which items point against the others on the first principal component.
-
-    Parameters
-    ----------
-    correlation : ndarray (k, k)
-        Item correlations.
-
-    Returns
-    -------
-    ndarray (k,) of bool
-        The smaller camp is True; in a tie the camp without the first item.
-    """
-    direction = np.linalg.eigh(correlation)[1][:, -1]
-    against = direction < 0.0
-    if 2 * against.sum() > against.size or (2 * against.sum() == against.size and against[0]):
-        against = ~against
-    return np.asarray(against)

@@ -228,8 +228,10 @@ def invariance_section(result: StudyResult) -> Section | None:
     rows = []
     for row in ladder.frame.to_dict("records"):
         reason = str(row["reason"])
-        key = "after" if reason.startswith("after_") else reason
-        because = words.plain(f"invariance_reason.{key}") if reason else ""
+        key = f"invariance_reason.{'after' if reason.startswith('after_') else reason}"
+        if key not in wording.keys(result.language):
+            key = f"criterion_reason.{reason}"
+        because = words.plain(key) if reason else ""
         measures = ("df", "chisq", "cfi", "rmsea", "srmr")
         deltas = ("delta_chisq", "delta_df", "delta_p", "delta_cfi", "delta_rmsea", "delta_srmr")
         rows.append(

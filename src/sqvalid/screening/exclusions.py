@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqvalid.errors import OptionError
+from sqvalid.errors import OptionError, SurveyError
 from sqvalid.screening.material import gather
 from sqvalid.screening.result import _check_rules, apply_rules, measure
 from sqvalid.screening.rules import RULES
@@ -93,6 +93,11 @@ def apply_exclusions(
         mask = flags[name].to_numpy(dtype=bool)
         rows = tuple(survey.frame.index[mask])
         reason = f"{name} {RULES[name].symbol} {used:g}"
+        if mask.all():
+            raise SurveyError(
+                f"The rule {reason} leaves out every respondent that was left ({len(mask)}).",
+                remedy="Choose another threshold, or look at Screening.respondents for the index.",
+            )
         survey = survey.drop(mask.tolist(), reason)
         steps.append(FlowStep(name, used, len(rows), rows))
     return survey, tuple(steps)

@@ -254,6 +254,9 @@ def guttman_errors(keyed: Array, low: Array, high: Array) -> tuple[Array, Array]
     Guttman (1944); Emons (2008) for several answers and for the norming.
     """
     n, p = keyed.shape
+    if np.isnan(high - low).any():
+        # An item without answers and without a scale has no steps.
+        return np.full(n, np.nan), np.full(n, np.nan)
     steps = (high - low).astype(int)
     inside = ((keyed >= low) & (keyed <= high) & (keyed == np.round(keyed))).all(axis=1)
     errors, normed = np.full(n, np.nan), np.full(n, np.nan)

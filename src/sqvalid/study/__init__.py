@@ -307,7 +307,9 @@ class Study:
         if structural is not None:
             opinions["structural"] = ask_second_opinion(structural)
         ledger = build_ledger(measurement, validity, structural)
-        hypotheses = None if structural is None else self._judge(structural, ledger, survey)
+        hypotheses = None if structural is None else self._judge(structural, ledger, survey, notes)
+        invariance = self._invariance(measurement_text, survey, notes)
+        sensitivity = self._sensitivity(survey, measurement_text, structural_text, notes)
         unplanned = () if self.hypotheses or hypotheses is None else ("hypotheses",)
         return StudyResult(
             title=self.title,
@@ -334,8 +336,8 @@ class Study:
             n_received=0 if received is None else len(received.frame),
             rivals=self._rivals(measurement, measurement_text, survey),
             hypotheses=hypotheses,
-            invariance=self._invariance(measurement_text, survey, notes),
-            sensitivity=self._sensitivity(survey, measurement_text, structural_text),
+            invariance=invariance,
+            sensitivity=sensitivity,
         )
 
     def _screen(
@@ -361,7 +363,11 @@ class Study:
         }
 
     def _judge(
-        self, structural: FitResult, ledger: Ledger, survey: Survey | None
+        self,
+        structural: FitResult,
+        ledger: Ledger,
+        survey: Survey | None,
+        notes: list[Diagnostic],
     ) -> HypothesisTests | None:
         """Test the hypotheses of the plan or, without any, every path."""
         if self.hypotheses:
@@ -371,13 +377,29 @@ class Study:
         if not hypotheses:
             return None
 
-        def in_groups(column: str) -> FitResult:
+        def in_groups(column: str) -> FitResult | str:
             if survey is None:
                 raise InputError(
                     f"A hypothesis compares groups of {column!r}, and a matrix has none.",
                     remedy="Give the answers, or leave the hypothesis out.",
                 )
-            return self._fit(structural.model_text, survey, group=column, equal=("loadings",))
+            data = check_items(survey.frame, model_variables(structural.model_text), group=column)
+            try:
+                ladder = assess_invariance(
+                    structural.model_text,
+                    data,
+                    group=column,
+                    steps=("configural", "metric"),
+                    estimator=self.estimator,
+                    seed=self.seed,
+                )
+            except SqvalidError as error:
+                told = {"column": column, "reason": str(error).split("\n")[0]}
+                notes.append(Diagnostic("invariance_failed", "warning", (column,), told))
+                return "groups_failed"
+            # Paths are compared only where the constructs have the same units.
+            unequal = ladder.frame["verdict"].iloc[-1] == "not_met"
+            return "loadings_differ" if unequal else ladder.fits["metric"]
 
         return steps.judge_plan(
             hypotheses,
@@ -419,21 +441,30 @@ class Study:
                 text, data, group=self.invariance, estimator=self.estimator, seed=self.seed
             )
         except SqvalidError as error:
-            # A group too small for the model leaves the rest of the study standing.
+            # A group in which the model cannot be estimated leaves the rest standing.
             told = {"column": self.invariance, "reason": str(error).split("\n")[0]}
             notes.append(Diagnostic("invariance_failed", "warning", (self.invariance,), told))
             return None
 
     def _sensitivity(
-        self, survey: Survey | None, measurement: str, structural: str
+        self,
+        survey: Survey | None,
+        measurement: str,
+        structural: str,
+        notes: list[Diagnostic],
     ) -> pd.DataFrame | None:
         if survey is None:
             return None
         screening = screen(survey, **self._screening_options(survey, measurement))
         texts = [text for text in (measurement, structural) if text]
-        return steps.compare_flagged(
-            survey, screening, lambda data: [self._fit(text, data) for text in texts]
-        )
+        try:
+            return steps.compare_flagged(
+                survey, screening, lambda data: [self._fit(text, data) for text in texts]
+            )
+        except SqvalidError as error:
+            told = {"n": int(screening.flagged.sum()), "reason": str(error).split("\n")[0]}
+            notes.append(Diagnostic("sensitivity_failed", "info", (), told))
+            return None
 
     def _survey(self) -> Survey:
         if isinstance(self.data, Survey):
@@ -461,15 +492,7 @@ class Study:
             )
         return "".join(f"{name} =~ {' + '.join(ids)}\n" for name, ids in dimensions.items())
 
-    def _fit(
-        self,
-        text: str,
-        survey: Survey | None,
-        *,
-        group: str | None = None,
-        equal: Sequence[str] = (),
-    ) -> FitResult:
-        group = group or self.group
+    def _fit(self, text: str, survey: Survey | None) -> FitResult:
         with warnings.catch_warnings():
             # Every one of them is a diagnostic of the result as well, and the report prints it.
             warnings.simplefilter("ignore", SqvalidWarning)
@@ -481,11 +504,10 @@ class Study:
                     estimator=self.estimator,
                     seed=self.seed,
                 )
-            data = check_items(survey.frame, model_variables(text), group=group)
-            options: dict[str, Any] = {} if group is None else {"group": group}
-            if equal:
-                options["group_equal"] = tuple(equal)
-            return sem(text, data, estimator=self.estimator, seed=self.seed, **options)
+            data = check_items(survey.frame, model_variables(text), group=self.group)
+            if self.group is not None:
+                return sem(text, data, estimator=self.estimator, group=self.group, seed=self.seed)
+            return sem(text, data, estimator=self.estimator, seed=self.seed)
 
     def _provenance(self, survey: Survey | None, fit: FitResult) -> dict[str, Any]:
         packages = ("numpy", "scipy", "pandas", "semopy")

@@ -146,7 +146,7 @@ def draft_plan(path: str | os.PathLike[str], *, missing_codes: Sequence[object] 
     codes = sorted({float(code) for code in proposed["code"]}) if len(proposed) else []
     groups = [c for c in rest if 2 <= frame[c].nunique() <= _FEW]
     lines = [
-        f"# Drafted from {file.name.encode('unicode_escape').decode()}: "
+        f"# Drafted from {_quoted(file.name)}: "
         f"{len(frame)} rows, {len(items)} items. Check every line.",
         "",
         "[study]",

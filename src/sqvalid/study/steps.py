@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from sqvalid.errors import InputError, OptionError, SurveyError
+from sqvalid.errors import InputError
 from sqvalid.findings import Ledger
 from sqvalid.hypotheses import Hypothesis, HypothesisTests, judge_hypotheses, read_hypotheses
 from sqvalid.instruments import Instrument
@@ -134,7 +133,7 @@ def judge_plan(
     hypotheses: Sequence[Hypothesis],
     fit: FitResult,
     ledger: Ledger,
-    fit_groups: Callable[[str], FitResult],
+    fit_groups: Callable[[str], FitResult | str],
     *,
     names: Mapping[str, str],
     alpha: float,
@@ -149,7 +148,7 @@ def judge_plan(
         The structural model.
     ledger : Ledger
     fit_groups : callable
-        Column to the model in its groups, loadings equal.
+        Column to the model in its groups, loadings equal, or to why it cannot be had.
     names : mapping of str to str
         Words to variables.
     alpha : float
@@ -191,7 +190,12 @@ def compare_flagged(
     Returns
     -------
     pandas.DataFrame or None
-        ``all without_flagged difference``; None where nobody, or nearly everybody, is flagged.
+        ``all without_flagged difference``; None where nobody or everybody is flagged.
+
+    Raises
+    ------
+    SqvalidError
+        The models cannot be estimated without the flagged respondents.
     """
 
     def numbers(data: Any) -> dict[str, float]:
@@ -209,8 +213,4 @@ def compare_flagged(
 
     if not screening.flagged.any() or screening.flagged.all():
         return None
-    try:
-        return compare_without_flagged(survey, screening, numbers)
-    except (SurveyError, InputError, OptionError, np.linalg.LinAlgError):
-        # The few who are left cannot carry the model; the count of flagged rows is told anyway.
-        return None
+    return compare_without_flagged(survey, screening, numbers)

@@ -13,7 +13,14 @@ from types import MappingProxyType
 
 from sqvalid.errors import SurveyError
 
-__all__ = ["TextScale", "answer_codes", "is_no_answer", "plain_words", "word_scales"]
+__all__ = [
+    "TextScale",
+    "answer_codes",
+    "carries_number",
+    "is_no_answer",
+    "plain_words",
+    "word_scales",
+]
 
 _SHOWN = 6
 # "5 - agree", "5. agree", "(5) agree", "5=agree", "5（同意）", "5分"
@@ -88,6 +95,11 @@ def word_scales() -> tuple[TextScale, ...]:
 def is_no_answer(text: str) -> bool:
     """Tell whether a cell says that there is no answer ("don't know", "不适用")."""
     return plain_words(text) in _table()[1]
+
+
+def carries_number(text: str) -> bool:
+    """Tell whether an answer has its number beside its words ("5 - agree"), or is one."""
+    return _leading_number(text) is not None
 
 
 def _leading_number(text: str) -> float | None:

@@ -13,10 +13,10 @@ import pandas as pd
 
 from sqvalid.errors import SurveyError, UnsupportedError
 from sqvalid.instruments import Instrument
-from sqvalid.survey.answer_words import answer_codes, is_no_answer
+from sqvalid.survey.answer_words import answer_codes, carries_number, is_no_answer
 from sqvalid.survey.checks import duplicate_columns, require_columns
 from sqvalid.survey.record import AuditEntry, Survey
-from sqvalid.survey.statistical_file import read_labelled
+from sqvalid.survey.statistical_file import Labelled, read_labelled
 from sqvalid.survey.text_file import read_cells
 from sqvalid.survey.workbook import read_sheet
 
@@ -190,8 +190,9 @@ def _words_to_numbers(
 ) -> tuple[pd.DataFrame, list[str], int]:
     """Read answers given in words: the frame, the items that were, cells that say nothing.
 
-    A column in which numbers and words are mixed is left as it is: more likely than a scale it
-    has a slip, which the check of the items names by its row.
+    A column in which numbers are mixed with words that carry none is left as it is: more likely
+    than a scale it has a slip, which the check of the items names by its row. Labels at the ends
+    only ("1 - never", 2, 3, "4 - always") are no slip.
     """
     texts: dict[str, list[str]] = {}
     silent: dict[str, pd.Series[Any]] = {}
@@ -205,7 +206,7 @@ def _words_to_numbers(
         found = dict.fromkeys(
             cell for cell, no in zip(cells, gone, strict=True) if cell is not None and not no
         )
-        if any(_is_number(cell) for cell in found):
+        if any(map(_is_number, found)) and not all(map(carries_number, found)):
             continue
         if found or any(gone):
             count += sum(gone)
@@ -231,6 +232,33 @@ def _words_to_numbers(
         for name, cells in silent.items()
     }
     return frame.assign(**changed), [name for name in texts if texts[name]], count
+
+
+def _without_labelled(
+    frame: pd.DataFrame,
+    labelled: Labelled,
+    columns: Mapping[str, str],
+    items: Sequence[str],
+    named: Sequence[str],
+) -> tuple[pd.DataFrame, int]:
+    """Make codes missing whose label says that there is no answer; count declared ones, too.
+
+    Only in the items that are known to be items: elsewhere "not used" may be an answer.
+    """
+    count = sum(
+        n for name, n in labelled.n_user_missing.items() if columns.get(name, name) in items
+    )
+    changed: dict[str, pd.Series[Any]] = {}
+    for name, labels in labelled.value_labels.items():
+        item = columns.get(name, name)
+        silent = [code for code, label in labels.items() if is_no_answer(label)]
+        if item not in named or not silent:
+            continue
+        hit = frame[item].isin(silent)
+        if hit.any():
+            count += int(hit.sum())
+            changed[item] = frame[item].astype(float).mask(hit)
+    return frame.assign(**changed), count
 
 
 def read_frame(
@@ -278,7 +306,7 @@ def read_frame(
     UnsupportedError
         A kind of file that is not read.
     """
-    frame, _ = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    frame, *_ = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
     return _without_codes(frame, frame.columns, missing_codes)[0]
 
 
@@ -289,8 +317,8 @@ def _read(
     delimiter: str | None,
     decimal: str | None,
     encoding: str | None,
-) -> tuple[pd.DataFrame, str]:
-    """Read a file; also return its name with the sheet it was in."""
+) -> tuple[pd.DataFrame, str, Labelled | None]:
+    """Read a file; also return its name with the sheet it was in, and its labels."""
     file = existing_file(path)
     kind = file.suffix.lower()
     if decimal not in (None, ".", ","):
@@ -299,12 +327,13 @@ def _read(
         rows, used = read_cells(file, delimiter=delimiter, encoding=encoding)
         # Between commas a cell such as "1,234" rather has thousands than decimals.
         mark = decimal or ("." if used == "," else None)
-        return _from_cells(rows, mark, file), file.name
+        return _from_cells(rows, mark, file), file.name, None
     if kind in _WORKBOOK:
         rows, title = read_sheet(file, sheet=sheet)
-        return _from_cells(rows, decimal, file), f"{file.name} [{title}]"
+        return _from_cells(rows, decimal, file), f"{file.name} [{title}]", None
     if kind in _STATISTICAL:
-        return read_labelled(file, encoding).frame, file.name
+        labelled = read_labelled(file, encoding)
+        return labelled.frame, file.name, labelled
     what = f"of kind {kind!r}" if kind else "without an ending"
     raise UnsupportedError(
         f"File {str(file)!r}: files {what} are not read.",
@@ -342,7 +371,7 @@ def read_survey(
         Dimension to item columns, where there is no instrument.
     missing_codes : sequence, optional
         Values that mean "no answer", in the item columns. Codes that a .sav or .dta file
-        declares as missing always do.
+        declares as missing, or labels so ("don't know"), always do.
     answers : mapping of str to float, optional
         Words to numbers, e.g. ``{"rather good": 4}``, for answers in words that are neither the
         anchors of the instrument nor among the scales whose words are known ("strongly agree",
@@ -366,7 +395,9 @@ def read_survey(
     UnsupportedError
         A kind of file that is not read.
     """
-    frame, name = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    frame, name, labelled = _read(
+        path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding
+    )
     if columns:
         require_columns(frame, columns, what="the column map's")
         renamed = [columns.get(str(column), str(column)) for column in frame.columns]
@@ -379,6 +410,9 @@ def read_survey(
     named = [item for item in items if item in asked]
     frame, worded, n_silent = _words_to_numbers(frame, named, instrument, answers or {})
     n_codes += n_silent
+    if labelled is not None:
+        frame, n_labelled = _without_labelled(frame, labelled, columns or {}, items, named)
+        n_codes += n_labelled
     details = {"file": name, "n_columns": frame.shape[1], "n_codes": n_codes}
     audit = [AuditEntry("read", details, len(frame), len(frame))]
     if worded:

@@ -23,35 +23,22 @@ class Labelled:
     ----------
     frame : pandas.DataFrame
         Cells as stored, user-missing codes made missing; index ``row`` from 1.
-    variable_labels : mapping of str to str
-        Column to its label, usually the question.
     value_labels : mapping of str to mapping of float or str to str
         Column to code to label.
-    user_missing : mapping of str to tuple of str
-        Column to the codes (or ranges of codes) that the file declares as missing.
-    n_user_missing : int
-        Cells that were missing by such a declaration.
+    n_user_missing : mapping of str to int
+        Column to the cells that the file declares as missing.
     """
 
     frame: pd.DataFrame
-    variable_labels: Mapping[str, str]
     value_labels: Mapping[str, Mapping[Any, str]]
-    user_missing: Mapping[str, tuple[str, ...]]
-    n_user_missing: int
-
-
-def _word(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    n_user_missing: Mapping[str, int]
 
 
 def _spss_missing(
     frame: pd.DataFrame, ranges: Mapping[str, Any]
-) -> tuple[dict[str, pd.Series[Any]], dict[str, tuple[str, ...]], int]:
+) -> tuple[dict[str, pd.Series[Any]], dict[str, int]]:
     changed: dict[str, pd.Series[Any]] = {}
-    declared: dict[str, tuple[str, ...]] = {}
-    count = 0
+    counts: dict[str, int] = {}
     for column, parts in ranges.items():
         if column not in frame.columns or not parts:
             continue
@@ -63,32 +50,26 @@ def _spss_missing(
                 hit |= series.astype(object) == low
             elif series.dtype.kind in "iuf":
                 hit |= (series >= low) & (series <= high)
-        declared[column] = tuple(
-            _word(p["lo"]) if p["lo"] == p["hi"] else f"{_word(p['lo'])} - {_word(p['hi'])}"
-            for p in parts
-        )
         if hit.any():
-            count += int(hit.sum())
+            counts[column] = int(hit.sum())
             kind = float if series.dtype.kind in "iuf" else object
             changed[column] = series.astype(kind).mask(hit)
-    return changed, declared, count
+    return changed, counts
 
 
 def _stata_missing(
     frame: pd.DataFrame, letters: Mapping[str, Any]
-) -> tuple[dict[str, pd.Series[Any]], dict[str, tuple[str, ...]], int]:
+) -> tuple[dict[str, pd.Series[Any]], dict[str, int]]:
     changed: dict[str, pd.Series[Any]] = {}
-    declared: dict[str, tuple[str, ...]] = {}
-    count = 0
+    counts: dict[str, int] = {}
     for column, codes in letters.items():
         if column not in frame.columns or not codes:
             continue
         hit = frame[column].isin(list(codes))
-        declared[column] = tuple(f".{code}" for code in codes)
-        count += int(hit.sum())
+        counts[column] = int(hit.sum())
         cells = [np.nan if gone else cell for cell, gone in zip(frame[column], hit, strict=True)]
         changed[column] = pd.Series(cells, index=frame.index, dtype=float)
-    return changed, declared, count
+    return changed, counts
 
 
 def _clean_text(series: pd.Series[Any]) -> pd.Series[Any]:
@@ -135,9 +116,9 @@ def read_labelled(path: Path, encoding: str | None = None) -> Labelled:
     frame = pd.DataFrame(frame).set_axis(pd.RangeIndex(1, len(frame) + 1, name="row"), axis=0)
     frame = frame.set_axis([str(column).strip() for column in frame.columns], axis=1)
     if stata:
-        changed, declared, count = _stata_missing(frame, meta.missing_user_values or {})
+        changed, counts = _stata_missing(frame, meta.missing_user_values or {})
     else:
-        changed, declared, count = _spss_missing(frame, meta.missing_ranges or {})
+        changed, counts = _spss_missing(frame, meta.missing_ranges or {})
     frame = frame.assign(**changed)
     texts = {
         column: _clean_text(frame[column])
@@ -148,9 +129,4 @@ def read_labelled(path: Path, encoding: str | None = None) -> Labelled:
         str(column): {code: str(label) for code, label in codes.items()}
         for column, codes in (meta.variable_value_labels or {}).items()
     }
-    names = {
-        str(column): str(label)
-        for column, label in (meta.column_names_to_labels or {}).items()
-        if label
-    }
-    return Labelled(frame.assign(**texts), names, labels, declared, count)
+    return Labelled(frame.assign(**texts), labels, counts)
