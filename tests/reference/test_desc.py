@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sqvalid import screen
-from sqvalid.screening import indices, kurtosis, mardia, skewness
+from sqvalid.screening import henze_zirkler, indices, kurtosis, mardia, skewness
 
 from . import library
 
@@ -51,6 +51,14 @@ def test_mardia(name):
     other = document["mardia_semTools"]
     assert found.skewness_df == other["skew"]["df"]
     assert found.kurtosis_z == pytest.approx(other["kurtosis"]["z"], rel=1e-8)
+
+
+@pytest.mark.skipif(not library.has("desc_hs"), reason="reference files are absent")
+def test_henze_zirkler():
+    # pingouin.multivariate_normality of x1 to x4.
+    found = henze_zirkler(library.frame("desc_hs")[["x1", "x2", "x3", "x4"]].to_numpy(dtype=float))
+    assert found.statistic == pytest.approx(1.583644217887617, rel=1e-10)
+    assert found.p == pytest.approx(3.6396496966767546e-09, rel=1e-8)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -41,6 +41,15 @@ def test_the_likelihood_is_lavaans_unrestricted_one() -> None:
     assert found.loglikelihood == pytest.approx(theirs, abs=1e-5)
 
 
+@pytest.mark.skipif(not library.has("cfa_hsmiss_fiml"), reason="reference file not here")
+def test_littles_test_on_lavaans_moments() -> None:
+    # Little's formula written in R on the moments of lavaan 0.6-14, lavCor(missing = "fiml").
+    found = sq.screen(library.frame("cfa_hsmiss_fiml")[[f"x{k}" for k in range(1, 10)]]).mcar
+    assert found.chisq == pytest.approx(179.0564, abs=2e-4)
+    assert (found.df, found.n_patterns) == (146, 21)
+    assert found.p == pytest.approx(0.03262738, abs=1e-6)
+
+
 def test_complete_answers_give_their_plain_moments() -> None:
     values = np.random.default_rng(0).normal(size=(50, 3))
     found = em_moments(values)

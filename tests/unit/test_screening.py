@@ -379,7 +379,7 @@ def test_exclusions_that_cannot_be_applied() -> None:
     survey = sq.Survey(frame, dimensions=dimensions)
     with pytest.raises(OptionError, match="cannot be applied"):
         sq.apply_exclusions(survey, {"average_longstring": None})
-    with pytest.raises(SurveyError, match="leave none"):
+    with pytest.raises(SurveyError, match="leaves out every respondent"):
         sq.apply_exclusions(survey, {"longstring": 1})
 
 

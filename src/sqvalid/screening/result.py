@@ -37,9 +37,9 @@ Array = npt.NDArray[np.float64]
 # Above this many complete rows the test of Henze and Zirkler is left out: its time grows with
 # their square.
 _MOST_PAIRED_ROWS = 12_000
-# Above this many patterns of missing answers Little's test is left out: every step of the
-# estimation solves one system per pattern.
-_MOST_PATTERNS = 2_000
+# Little's test is left out where patterns of missing answers times squared items exceed this:
+# every step of the estimation fills a matrix of items per pattern, and it would take minutes.
+_MOST_LITTLE = 2_000_000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -258,7 +258,9 @@ def screen(
 
 def _little(values: Array) -> LittleTest | None:
     """Little's test, or None without gaps or where the moments cannot be estimated."""
-    if not np.isnan(values).any() or len(missing_patterns(values)[0]) > _MOST_PATTERNS:
+    if not np.isnan(values).any():
+        return None
+    if len(missing_patterns(values)[0]) * values.shape[1] ** 2 > _MOST_LITTLE:
         return None
     try:
         moments = em_moments(values)
