@@ -270,3 +270,18 @@ def compile_constraints(
         upper=upper,
         texts=tuple(_text(c) for c in table.constraints),
     )
+
+
+def unconstrained(q: int) -> ConstraintSet:
+    """No constraints on q parameters."""
+    nothing = make_functions([], {}, q)
+    return ConstraintSet(
+        basis=np.eye(q),
+        origin=np.zeros(q),
+        linear=np.empty((0, q)),
+        equalities=nothing,
+        inequalities=nothing,
+        lower=np.full(q, -np.inf),
+        upper=np.full(q, np.inf),
+        texts=(),
+    )

@@ -29,7 +29,7 @@ from sqvalid.latent.inference import (
 from sqvalid.latent.options import FitOptions
 from sqvalid.latent.problem import Problem
 from sqvalid.latent.robust import meat_matrix
-from sqvalid.latent.sampling import refuse_sampling
+from sqvalid.latent.sampling import refuse_incomplete, refuse_sampling
 
 Method = Literal["standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000"]
 METHODS: tuple[Method, ...] = (
@@ -240,6 +240,7 @@ def moment_score_covariance(
             "Corrections for non-normality need the answers; a covariance matrix is not enough."
         )
     refuse_sampling(problem.blocks, "Corrections from the moments of all respondents are")
+    refuse_incomplete(problem.blocks, "Corrections from the moments of all respondents are")
     # Only the matrices of the view are read here.
     nothing = np.empty((0, 0))
     return meat_matrix(spreads(problem, options, _view(problem, locals_, nothing, nothing)))

@@ -24,6 +24,7 @@ from sqvalid.latent.implied import (
     invert_positive_definite,
     mean_weight,
 )
+from sqvalid.moments.patterns import PatternData, PatternProducts
 
 Mask = NDArray[np.bool_]
 
@@ -45,6 +46,9 @@ class Target:
         Inverse of the covariance, for weights at the sample moments.
     weights : ndarray, shape (p*, p*), optional
         Weights of the moments, means first.
+    patterns : PatternData, optional
+        Respondents by what they answered; `log_det` is then minus twice the saturated
+        log-likelihood per respondent, without its constant.
     """
 
     covariance: Array
@@ -53,6 +57,7 @@ class Target:
     weight: float
     inverse: Array | None = None
     weights: Array | None = None
+    patterns: PatternData | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,8 @@ class Local:
     sigma_inverse : ndarray, shape (p, p)
     half_f : float
         F/2 of the group.
+    products : PatternProducts, optional
+        What the three matrices are averages of, where answers are missing.
     """
 
     state: State
@@ -81,6 +88,7 @@ class Local:
     t: Array
     sigma_inverse: Array
     half_f: float
+    products: PatternProducts | None = None
 
 
 class Estimator(Protocol):

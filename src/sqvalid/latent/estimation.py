@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -213,7 +214,11 @@ def _likelihoods(problem: Problem, locals_: Sequence[Local]) -> tuple[float, flo
         zip(problem.blocks, problem.objective.targets, locals_, strict=True)
     ):
         n = block.total_weight
-        best = saturated_logl(n, target.covariance)
+        if target.patterns is None:
+            best = saturated_logl(n, target.covariance)
+        else:
+            constant = target.patterns.n_answers * math.log(2.0 * math.pi)
+            best = -0.5 * (constant + n * target.log_det)
         fixed = problem.fixed_index(g)
         if fixed:
             best -= saturated_logl(n, target.covariance[np.ix_(fixed, fixed)])

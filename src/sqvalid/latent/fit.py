@@ -29,6 +29,7 @@ from sqvalid.latent.options import (
     as_tuple,
     resolve_draws,
     resolve_estimator,
+    resolve_missing,
     sampling_estimator,
     table_options,
 )
@@ -89,7 +90,6 @@ class FitKeywords(TypedDict, total=False):
 
 # Options that exist, with the one value that is available until their method is built.
 _NOT_YET: Mapping[str, tuple[Any, ...]] = {
-    "missing": ("listwise",),
     "ordered": (None, False),
     "parameterization": ("delta", None),
     "conditional_x": (None, False),
@@ -133,8 +133,15 @@ def _as_frame(data: Any, names: Sequence[str]) -> pd.DataFrame:
 
 
 def _moments(
-    data: Any, variables: Sequence[str], group: str | None, options: Mapping[str, Any]
+    data: Any,
+    spec: ModelSpec,
+    group: str | None,
+    options: Mapping[str, Any],
+    *,
+    missing: str,
+    fixed_x: bool,
 ) -> Moments:
+    variables = model_variables(spec)
     cov = options.get("cov")
     if (data is None) == (cov is None):
         raise InputError(
@@ -156,6 +163,10 @@ def _moments(
             group_variable=group or "group",
         )
     if isinstance(data, Moments):
+        if missing == "listwise" and any(block.patterns is not None for block in data.blocks):
+            raise OptionError(
+                "The moments are of incomplete answers.", remedy="Give missing='fiml'."
+            )
         return data
     columns = {
         name: options[key]
@@ -166,7 +177,23 @@ def _moments(
         if not isinstance(key, str):
             raise OptionError(f"{key!r} is not the name of a column.")
     wanted = [*variables, *([group] if group else []), *columns.values()]
-    return moments_from_frame(_as_frame(data, wanted), variables, group=group, **columns)
+    return moments_from_frame(
+        _as_frame(data, wanted),
+        variables,
+        group=group,
+        incomplete=missing == "fiml",
+        given=_covariates(spec) if fixed_x else (),
+        **columns,
+    )
+
+
+def _covariates(spec: ModelSpec) -> tuple[str, ...]:
+    """Exogenous covariates of a model, whose distribution is not part of it when fixed."""
+    names: dict[str, None] = {}
+    for block in dict.fromkeys(term.block for term in spec.terms):
+        roles = find_roles([term for term in spec.terms if term.block == block])
+        names |= dict.fromkeys(roles.exogenous_observed)
+    return tuple(names)
 
 
 def _sampling_columns(data: Any, options: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -189,12 +216,23 @@ def _sampling_columns(data: Any, options: Mapping[str, Any]) -> tuple[str | None
 
 
 def _has_means(
-    spec: ModelSpec, function: str, options: Mapping[str, Any], moments: Moments
+    spec: ModelSpec,
+    function: str,
+    options: Mapping[str, Any],
+    moments: Moments,
+    *,
+    incomplete: bool,
 ) -> bool:
     asked = options.get("meanstructure")
     available = all(block.means is not None for block in moments.blocks)
     if any(block.clusters is not None for block in moments.blocks):
         # As in lavaan: the sums of the deviations in a cluster are scores of the means.
+        return True
+    if incomplete:
+        if asked is not None and not asked:
+            raise OptionError(
+                "missing='fiml' needs the means.", remedy="Leave meanstructure= out."
+            )
         return True
     if asked is not None:
         return bool(asked)
@@ -217,6 +255,7 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     estimator = sampling_estimator(
         str(options.get("estimator", "ML")), sampled=cluster is not None or weights is not None
     )
+    missing = resolve_missing(str(options.get("missing", "listwise")))
     defaults, tests = resolve_estimator(
         estimator,
         options.get("se"),
@@ -225,15 +264,19 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         options.get("h1_information"),
         cluster=cluster,
         sampling_weights=weights,
+        missing=missing,
     )
     draws = resolve_draws(options.get("bootstrap"), tests)
     group = options.get("group")
-    variables = model_variables(spec)
-    moments = _moments(data, variables, group, options)
+    # Least squares have no conditional form: their covariates are random, as in lavaan.
+    asked_x = options.get("fixed_x")
+    fixed_x = defaults.discrepancy == "ML" if asked_x is None else bool(asked_x)
+    moments = _moments(data, spec, group, options, missing=missing, fixed_x=fixed_x)
+    if options.get("cov") is not None:
+        missing = "listwise"
     start = options.get("start", "default")
     given = start if isinstance(start, str) else "given"
     check_choice("start", given, ("default", "simple", "random", "given"))
-    fixed_x = options.get("fixed_x")
     resolved = FitOptions(
         function=function,
         estimator=estimator,
@@ -245,10 +288,9 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         tests=tests,
         information=defaults.information,
         h1_information=defaults.h1_information,
-        missing="listwise",
-        meanstructure=_has_means(spec, function, options, moments),
-        # Least squares have no conditional form: their covariates are random, as in lavaan.
-        fixed_x=defaults.discrepancy == "ML" if fixed_x is None else bool(fixed_x),
+        missing=missing,
+        meanstructure=_has_means(spec, function, options, moments, incomplete=missing == "fiml"),
+        fixed_x=fixed_x,
         std_lv=bool(options.get("std_lv", False)),
         orthogonal=bool(options.get("orthogonal", False)),
         effect_coding=as_tuple(options.get("effect_coding")),

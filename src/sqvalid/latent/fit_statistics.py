@@ -12,14 +12,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from sqvalid.latent import inference, moment_weights, robust
+from sqvalid.latent import full_information, inference, moment_weights, robust
+from sqvalid.latent.constraints import unconstrained
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective, gather_expected
 from sqvalid.latent.implied import Array, Layout, Place, Slots, empty_matrices, make_slots, put
 from sqvalid.latent.least_squares import half_vector, stacked_jacobian
+from sqvalid.latent.optimiser import minimise
 from sqvalid.latent.options import FitOptions
 from sqvalid.latent.problem import Problem, equality_rank
 from sqvalid.latent.reference_models import baseline_df, baseline_half_f
 from sqvalid.latent.robust import ScaledStatistic
+from sqvalid.latent.sampling import refuse_incomplete
 
 _MAXIMUM_LIKELIHOOD = MaximumLikelihood()
 # Statistics that correct the standard one, and so exist for the baseline too.
@@ -87,6 +90,7 @@ class FitTests:
 def deviations(problem: Problem, g: int) -> Array:
     """Answers of a group less their means."""
     block = problem.blocks[g]
+    refuse_incomplete([block], "Fourth moments are")
     assert block.cases is not None
     return np.asarray(block.cases - block.cases.mean(axis=0))
 
@@ -329,7 +333,11 @@ def baseline_view(problem: Problem) -> View:
     theta = np.array(start)
     locals_ = objective.locals(theta)
     assert locals_ is not None
-    if not isinstance(objective.estimator, MaximumLikelihood):
+    if problem.is_incomplete:
+        found = minimise(objective, unconstrained(count), theta)
+        if found.locals_ is not None:
+            locals_ = found.locals_
+    elif not problem.is_likelihood:
         # The model is linear in its parameters, so that one Newton step is the solution.
         theta = theta - np.linalg.solve(objective.hessian(locals_), objective.gradient(locals_))
         locals_ = objective.locals(theta)
@@ -355,6 +363,14 @@ def _quick_baseline(problem: Problem) -> ScaledStatistic:
     return _plain(2.0 * problem.multiplier * half_f, df)
 
 
+def _own_trace(view: View, problem: Problem) -> float:
+    """Trace of inverse observed information times the scores' spread, at a set of estimates."""
+    spread = inference.first_order_information(view.objective, view.locals_, problem.blocks)
+    hessian = view.objective.hessian(view.locals_)
+    bread = inference.constrained_inverse(hessian, view.tangent).matrix
+    return inference.score_trace(bread, spread)
+
+
 @dataclass(frozen=True)
 class _YuanBentler:
     model: ScaledStatistic
@@ -370,11 +386,21 @@ def _yuan_bentler_mplus(
     baseline: ScaledStatistic,
     first_order: Array,
     observed: Array,
+    base_view: View | None,
 ) -> _YuanBentler:
     """Yuan & Bentler (2000) in the form of Mplus: traces of the two models' own scores."""
     means = options.meanstructure
     trace_h1 = trace_b = 0.0
-    for g, block in enumerate(problem.blocks):
+    if problem.is_incomplete:
+        assert base_view is not None
+        trace_h1 = sum(
+            full_information.saturated_trace(
+                block, fixed=problem.fixed_index(g), observed=options.information != "expected"
+            )
+            for g, block in enumerate(problem.blocks)
+        )
+        trace_b = _own_trace(base_view, problem)
+    for g, block in enumerate(problem.blocks if not problem.is_incomplete else ()):
         fixed, exogenous = problem.fixed_index(g), problem.exogenous_index(g)
         trace_h1 += inference.saturated_trace(block, with_means=means, fixed=fixed)
         trace_b += inference.independence_trace(block, with_means=means, fixed=exogenous)
@@ -411,7 +437,11 @@ def run_tests(
     """
     statistics = {"standard": _plain(view.chisq, view.df)}
     by_formula = {"standard", "yuan.bentler.mplus", "bollen.stine"}
-    quick = options.discrepancy == "ML" and set(options.tests) <= by_formula
+    quick = (
+        options.discrepancy == "ML"
+        and set(options.tests) <= by_formula
+        and not problem.is_incomplete
+    )
     base_view = None if quick else baseline_view(problem)
     baseline = {
         "standard": _quick_baseline(problem)
@@ -426,7 +456,7 @@ def run_tests(
         assert first_order is not None
         observed = _yuan_bentler_bread(options, view)
         yb = _yuan_bentler_mplus(
-            problem, options, view, baseline["standard"], first_order, observed
+            problem, options, view, baseline["standard"], first_order, observed, base_view
         )
         statistics["yuan.bentler.mplus"] = yb.model
         baseline["yuan.bentler.mplus"] = yb.baseline

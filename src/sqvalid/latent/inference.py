@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+from sqvalid.latent import full_information
 from sqvalid.latent.discrepancy import Local, Objective
 from sqvalid.latent.implied import Array, Slots, invert_positive_definite
 from sqvalid.latent.sampling import cluster_correction, cluster_order, independent_sums
@@ -58,10 +59,13 @@ def first_order_information(
         objective.slots, objective.targets, locals_, blocks, strict=True
     ):
         assert block.cases is not None
-        # Without a mean structure the means are the sample's.
-        centre = None if target.means is not None else block.means
         scores = np.zeros((block.n_obs, q))
-        scores[:, slots.target] = casewise_scores(slots, local, block.cases, centre)
+        if local.products is not None:
+            scores[:, slots.target] = full_information.casewise_scores(slots, local, block)
+        else:
+            # Without a mean structure the means are the sample's.
+            centre = None if target.means is not None else block.means
+            scores[:, slots.target] = casewise_scores(slots, local, block.cases, centre)
         scores = independent_sums(scores, block)
         out += target.weight * (scores.T @ scores) / block.total_weight
     return out

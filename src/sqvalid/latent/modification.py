@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from sqvalid.errors import ModelError
-from sqvalid.latent.discrepancy import MaximumLikelihood, gather_gradient
+from sqvalid.latent.discrepancy import gather_gradient
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array, Layout, Place, Slots, make_slots
 from sqvalid.latent.inference import constrained_inverse
@@ -146,7 +146,7 @@ def modification_tests(estimate: Estimate) -> Modifications:
         gradient = gradient - cross.T @ (inverse @ free_gradient)
         left = np.where((own > 0) & (left > _OWN_SHARE * own), left, np.nan)
         rows.extend(found)
-        if not isinstance(problem.objective.estimator, MaximumLikelihood):
+        if not problem.is_likelihood:
             # lavaan's least squares gradient carries (N - 1) / N, its information does not.
             gradient = gradient * problem.multiplier / sum(b.n_obs for b in problem.blocks)
         # lavaan counts all respondents here, under the Wishart likelihood too.

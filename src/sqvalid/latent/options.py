@@ -65,6 +65,13 @@ TESTS = (
     "browne.residual.adf.model",
     "bollen.stine",
 )
+MISSING = ("listwise", "fiml")
+# lavaan's other names of the same thing.
+MISSING_ALIASES = {"ml": "fiml", "direct": "fiml"}
+_MISSING_LATER = ("pairwise", "two.stage", "robust.two.stage", "ml.x", "fiml.x", "available.cases")
+# Tests and standard errors that know of missing answers.
+_INCOMPLETE_TESTS = ("standard", "yuan.bentler.mplus")
+_INCOMPLETE_SE = ("standard", "robust.huber.white", "robust.cluster", "none")
 # Tests that know of sampling weights and of clusters.
 _SAMPLING_TESTS = ("standard", "yuan.bentler.mplus")
 DEFAULT_DRAWS = 1000
@@ -138,6 +145,7 @@ def resolve_estimator(
     *,
     cluster: str | None = None,
     sampling_weights: str | None = None,
+    missing: str = "listwise",
 ) -> tuple[EstimatorDefaults, tuple[str, ...]]:
     """What an estimator and its options mean.
 
@@ -190,7 +198,12 @@ def resolve_estimator(
         raise UnsupportedError("se='robust.huber.white' goes with maximum likelihood.")
     if "yuan.bentler.mplus" in asked and row.discrepancy != "ML":
         raise UnsupportedError("test='yuan.bentler.mplus' goes with maximum likelihood.")
-    if information is None:
+    if missing == "fiml":
+        _check_incomplete(estimator, row.discrepancy, resolved_se, asked)
+    if information is None and missing == "fiml" and row.information == "expected":
+        # Under missingness at random only the observed information is right.
+        resolved = "observed"
+    elif information is None:
         robust = resolved_se in SANDWICHES
         resolved = "observed" if robust else row.information
     else:
@@ -237,6 +250,34 @@ def _check_sampling(
             f"se={se!r} takes respondents for a simple random sample, and there is {option}=.",
             remedy=f"Use se={fitting!r}, or leave se= out.",
         )
+
+
+def resolve_missing(missing: str) -> str:
+    """Name of the treatment of missing answers."""
+    if missing in _MISSING_LATER:
+        raise UnsupportedError(
+            f"missing={missing!r} is not available yet.", remedy="Use missing='fiml'."
+        )
+    missing = MISSING_ALIASES.get(missing, missing)
+    return check_choice("missing", missing, MISSING)
+
+
+def _check_incomplete(estimator: str, discrepancy: str, se: str, tests: Sequence[str]) -> None:
+    """Refuse what needs complete answers."""
+    if discrepancy != "ML" or estimator in ("MLM", "MLMV", "MLMVS"):
+        raise UnsupportedError(
+            f"estimator={estimator!r} needs complete answers.",
+            remedy="Use estimator='MLR' with missing='fiml', or missing='listwise'.",
+        )
+    for kind, name, known in (
+        ("se", se, _INCOMPLETE_SE),
+        *(("test", test, _INCOMPLETE_TESTS) for test in tests),
+    ):
+        if name not in known:
+            raise UnsupportedError(
+                f"{kind}={name!r} is not available with missing='fiml'.",
+                remedy="Use estimator='MLR', or missing='listwise'.",
+            )
 
 
 def resolve_draws(bootstrap: Any, tests: Sequence[str]) -> int | None:

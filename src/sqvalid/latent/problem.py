@@ -11,6 +11,7 @@ import numpy as np
 from sqvalid.errors import IdentificationError, InputError, UnsupportedError
 from sqvalid.latent.constraints import ConstraintSet, compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Estimator, MaximumLikelihood, Objective, Target
+from sqvalid.latent.full_information import FullInformation, saturated_products
 from sqvalid.latent.implied import (
     Array,
     Place,
@@ -112,12 +113,22 @@ class Problem:
         """Slots of every group."""
         return self.objective.slots
 
+    @property
+    def is_likelihood(self) -> bool:
+        """Whether the estimator is maximum likelihood, of complete or incomplete answers."""
+        return isinstance(self.objective.estimator, (MaximumLikelihood, FullInformation))
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether respondents with missing answers are part of it."""
+        return isinstance(self.objective.estimator, FullInformation)
+
     def half_f(self, chisq: float) -> float:
         """The discrepancy's minimum as lavaan prints it.
 
         Chi-square over twice its multiplier; least squares count all respondents there.
         """
-        if isinstance(self.objective.estimator, MaximumLikelihood):
+        if self.is_likelihood:
             return chisq / (2.0 * self.multiplier)
         return chisq / (2.0 * sum(block.n_obs for block in self.blocks))
 
@@ -222,7 +233,15 @@ def make_problem(structure: Structure, moments: Moments, options: FitOptions) ->
             if row.free and row.op == "~~" and row.lhs == row.rhs:
                 lower[row.free - 1] = 0.0
     constraints = compile_constraints(table, fixed_values, lower, upper)
-    objective = Objective(DISCREPANCIES[options.discrepancy], tuple(slots), tuple(targets), q)
+    estimator = DISCREPANCIES[options.discrepancy]
+    if any(block.patterns is not None for block in blocks):
+        if options.discrepancy != "ML":
+            raise UnsupportedError(
+                f"estimator={options.estimator!r} is not available for incomplete answers.",
+                remedy="Use estimator='ML' or 'MLR', or missing='listwise'.",
+            )
+        estimator = FullInformation()
+    objective = Objective(estimator, tuple(slots), tuple(targets), q)
     return Problem(
         structure=structure,
         blocks=blocks,
@@ -244,6 +263,9 @@ def _target(
         inverse = np.asarray(np.linalg.solve(covariance, np.eye(len(covariance))), np.float64)
     elif discrepancy == "WLS":
         weights = _adf_weights(block, with_means=means is not None)
+    if block.patterns is not None:
+        value = saturated_products(block).value
+        return Target(covariance, means, value, weight, patterns=block.patterns)
     return Target(covariance, means, log_det(covariance), weight, inverse, weights)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqvalid.errors import InputError, UnsupportedError
+from sqvalid.moments.patterns import PatternData, pattern_data
 
 Array = NDArray[np.float64]
 Kind = Literal["continuous", "ordinal"]
@@ -45,10 +46,12 @@ class Block:
         1 is the lowest level.
     kinds : tuple of {"continuous", "ordinal"}
         Measurement kind per variable.
-    thresholds, slopes, gamma, patterns : optional
+    thresholds, slopes, gamma : optional
         Thresholds of ordinal variables, slopes on fixed covariates, asymptotic covariance
-        of the sample statistics, missing-data patterns. Each is None until the statistics it
-        belongs to are computed.
+        of the sample statistics. Each is None until the statistics it belongs to are computed.
+    patterns : PatternData, optional
+        Respondents by what they answered. Where it is there, `cases` have gaps (NaN), and means
+        and covariance are maximum-likelihood estimates from what was answered.
     weights : ndarray, shape (n_obs,), optional
         Sampling weights; those of all groups together sum to the respondents of all groups.
     clusters : ndarray of int, shape (n_obs,), optional
@@ -66,7 +69,7 @@ class Block:
     thresholds: Array | None = None
     slopes: Array | None = None
     gamma: Array | None = None
-    patterns: Any = None
+    patterns: PatternData | None = None
     weights: Array | None = None
     clusters: NDArray[np.int64] | None = None
 
@@ -96,18 +99,25 @@ class Block:
         """Return the block restricted to `variables`, in that order."""
         if tuple(variables) == self.variables:
             return self
-        if any(
-            getattr(self, name) is not None
-            for name in ("thresholds", "slopes", "gamma", "patterns")
-        ):
+        if any(getattr(self, name) is not None for name in ("thresholds", "slopes", "gamma")):
             raise UnsupportedError("Variables of a block with ordinal statistics are not selected.")
         place = {name: i for i, name in enumerate(self.variables)}
         missing = [name for name in variables if name not in place]
         if missing:
             raise InputError(f"The sample statistics lack the variables {', '.join(missing)}.")
         keep = [place[name] for name in variables]
+        patterns = None
+        if self.patterns is not None:
+            if len(keep) < len(place):
+                raise UnsupportedError(
+                    "Moments of incomplete answers are those of all their items together.",
+                    remedy="Compute them for the items of the model only, or give the frame.",
+                )
+            assert self.cases is not None
+            patterns = pattern_data(self.cases[:, keep], self.weights)
         return replace(
             self,
+            patterns=patterns,
             variables=tuple(variables),
             covariance=self.covariance[np.ix_(keep, keep)],
             means=None if self.means is None else self.means[keep],
@@ -136,6 +146,10 @@ class Moments:
         Columns with the clusters and the sampling weights.
     n_without_cluster : int
         Rows that were complete but for the cluster they belong to, and so were left out.
+    n_without_answers : int
+        Rows without any answer, where incomplete ones were kept.
+    n_without_covariate : int
+        Rows that lack a covariate that the model takes as given, where incomplete ones were kept.
     """
 
     blocks: tuple[Block, ...]
@@ -146,6 +160,8 @@ class Moments:
     cluster_variable: str | None = None
     weight_variable: str | None = None
     n_without_cluster: int = 0
+    n_without_answers: int = 0
+    n_without_covariate: int = 0
 
     @property
     def n_obs(self) -> int:
@@ -171,6 +187,9 @@ class Moments:
         digest = hashlib.sha256()
         for block in self.blocks:
             for item in fields(block):
+                if item.name == "patterns":
+                    # Made of the cases.
+                    continue
                 value = getattr(block, item.name)
                 if isinstance(value, np.ndarray):
                     digest.update(np.ascontiguousarray(value).tobytes())

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from sqvalid.errors import InputError, SurveyError
 from sqvalid.moments.blocks import Array, Block, Moments
+from sqvalid.moments.em import em_moments
+from sqvalid.moments.patterns import pattern_data
 
 # Cases are summed in pieces of this many rows: centred products of a long file stay in cache.
 _CHUNK_ROWS = 8192
@@ -117,13 +119,11 @@ def numeric_columns(frame: pd.DataFrame, places: Sequence[int]) -> Array:
     return out
 
 
-def _complete_rows(
-    frame: pd.DataFrame, variables: Sequence[str], cases: Array
-) -> NDArray[np.bool_]:
-    """Which rows have every answer, shape (n,), refusing infinite and empty columns."""
-    finite = np.isfinite(cases)
+def _answered(frame: pd.DataFrame, variables: Sequence[str], cases: Array) -> NDArray[np.bool_]:
+    """Which cells have an answer, shape (n, p), refusing infinite and empty columns."""
+    finite = np.asarray(np.isfinite(cases))
     if finite.all():
-        return np.ones(len(cases), dtype=bool)
+        return finite
     if np.isinf(cases).any():
         row, column = np.argwhere(np.isinf(cases))[0]
         raise SurveyError(f"Item {variables[column]!r} is infinite in row {frame.index[row]}.")
@@ -133,7 +133,7 @@ def _complete_rows(
             f"Nobody answered {', '.join(repr(name) for name in empty)}.",
             remedy="Leave the item out of the model, or check the column map.",
         )
-    return np.asarray(finite.all(axis=1))
+    return finite
 
 
 def moments_from_frame(
@@ -143,8 +143,10 @@ def moments_from_frame(
     group: str | None = None,
     cluster: str | None = None,
     weights: str | None = None,
+    incomplete: bool = False,
+    given: Sequence[str] = (),
 ) -> Moments:
-    """Moments of `variables`, listwise complete, one block per group.
+    """Moments of `variables`, one block per group.
 
     Parameters
     ----------
@@ -159,6 +161,12 @@ def moments_from_frame(
         without one are left out and counted.
     weights : str, optional
         Column with sampling weights, rescaled so that they sum to the respondents used.
+    incomplete : bool
+        Keep respondents with missing answers: moments are then those that are most likely given
+        what was answered (EM), and rows without any answer are left out. Otherwise only complete
+        rows are used.
+    given : sequence of str
+        Variables that must be there even so: covariates whose distribution is not modelled.
 
     Raises
     ------
@@ -169,7 +177,18 @@ def moments_from_frame(
     more = [name for name in (group, cluster, weights) if name is not None]
     places = places_of(frame, [*variables, *more])
     cases = numeric_columns(frame, places[: len(variables)])
-    complete = _complete_rows(frame, variables, cases)
+    answered = _answered(frame, variables, cases)
+    n_empty = n_ungiven = 0
+    if incomplete:
+        complete = answered.any(axis=1)
+        n_empty = int((~complete).sum())
+        known = answered[:, [list(variables).index(name) for name in given]].all(axis=1)
+        n_ungiven = int((complete & ~known).sum())
+        complete &= known
+        # With complete answers the two ways are one.
+        incomplete = not answered[complete].all()
+    else:
+        complete = answered.all(axis=1)
     labels: list[str]
     if group is None:
         labels, codes = [""], np.zeros(len(frame), dtype=np.intp)
@@ -184,8 +203,10 @@ def moments_from_frame(
         complete &= clusters >= 0
     if not complete.any():
         raise SurveyError(
-            "No respondent answered every item of the model.",
-            remedy="Use fewer items, or a method for missing answers.",
+            "No respondent answered any item of the model."
+            if incomplete
+            else "No respondent answered every item of the model.",
+            remedy="Use fewer items, or missing='fiml'.",
         )
     scaled = None if weights is None else _sampling_weights(frame, weights, complete)
     blocks, rows = [], []
@@ -201,7 +222,8 @@ def moments_from_frame(
                 f"All respondents{of_group} are in one cluster of {cluster!r}.",
                 remedy="Cluster-robust statistics need two clusters at the very least.",
             )
-        blocks.append(_block(label, tuple(variables), chosen, own, drawn))
+        make = _incomplete_block if incomplete else _block
+        blocks.append(make(label, tuple(variables), chosen, own, drawn))
         rows.append(where)
     return Moments(
         blocks=tuple(blocks),
@@ -212,6 +234,8 @@ def moments_from_frame(
         cluster_variable=cluster,
         weight_variable=weights,
         n_without_cluster=n_before - int(complete.sum()),
+        n_without_answers=n_empty,
+        n_without_covariate=n_ungiven,
     )
 
 
@@ -256,14 +280,51 @@ def _block(
         else weighted_mean_and_covariance(cases, weights)
     )
     flat = np.diag(covariance) <= 1e-14 * np.maximum(means**2, 1e-300)
-    constant = [variables[j] for j in np.flatnonzero(flat) if np.ptp(cases[:, j]) == 0.0]
-    if constant:
+    _refuse_constant(
+        [variables[j] for j in np.flatnonzero(flat) if np.ptp(cases[:, j]) == 0.0], of_group
+    )
+    return Block(label, variables, n, covariance, means, cases, weights=weights, clusters=clusters)
+
+
+def _refuse_constant(names: Sequence[str], of_group: str) -> None:
+    if names:
         raise SurveyError(
             f"Every respondent{of_group} gave the same answer to "
-            f"{', '.join(repr(name) for name in constant)}.",
+            f"{', '.join(repr(name) for name in names)}.",
             remedy="An item without variance cannot be analysed: leave it out of the model.",
         )
-    return Block(label, variables, n, covariance, means, cases, weights=weights, clusters=clusters)
+
+
+def _incomplete_block(
+    label: str,
+    variables: tuple[str, ...],
+    cases: Array,
+    weights: Array | None = None,
+    clusters: NDArray[np.int64] | None = None,
+) -> Block:
+    """A block with gaps: means and covariance by EM."""
+    of_group = f" in group {label!r}" if label else ""
+    there = ~np.isnan(cases)
+    nobody = [name for j, name in enumerate(variables) if not there[:, j].any()]
+    if nobody:
+        raise SurveyError(
+            f"Nobody{of_group} answered {', '.join(repr(name) for name in nobody)}.",
+            remedy="Leave the item out of the model, or the group out of the data.",
+        )
+    ranges = np.nanmax(cases, axis=0) - np.nanmin(cases, axis=0)
+    _refuse_constant([variables[j] for j in np.flatnonzero(ranges == 0.0)], of_group)
+    found = em_moments(cases, weights)
+    return Block(
+        label,
+        variables,
+        len(cases),
+        found.covariance,
+        found.mean,
+        cases,
+        weights=weights,
+        clusters=clusters,
+        patterns=pattern_data(cases, weights),
+    )
 
 
 def _as_matrix(matrix: Any, label: str) -> tuple[tuple[str, ...] | None, NDArray[np.float64]]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sqvalid.errors import SurveyError
+from sqvalid.moments.patterns import PatternData, missing_patterns, pattern_data, pattern_products
 
 __all__ = ["SaturatedMoments", "em_moments", "missing_patterns"]
 
@@ -55,58 +56,15 @@ class SaturatedMoments:
             array.setflags(write=False)
 
 
-def missing_patterns(values: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Which combinations of items were answered, and by whom.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n, p)
-        NaN where missing.
-
-    Returns
-    -------
-    patterns : ndarray of bool, shape (k, p)
-        True where answered.
-    member : ndarray of int, shape (n,)
-        Pattern of each row.
-    """
-    patterns, member = np.unique(~np.isnan(values), axis=0, return_inverse=True)
-    return patterns, member.ravel()
-
-
-@dataclass(frozen=True, eq=False)
-class _Pattern:
-    """Sums of the respondents who answered the same items."""
-
-    there: npt.NDArray[np.intp]
-    gone: npt.NDArray[np.intp]
-    n: int
-    mean: Array
-    scatter: Array  # divisor n, about `mean`
-
-
-def _gathered(values: Array) -> list[_Pattern]:
-    patterns, member = missing_patterns(values)
-    out = []
-    for k, pattern in enumerate(patterns):
-        there = np.flatnonzero(pattern)
-        if not len(there):
-            continue
-        rows = values[np.ix_(np.flatnonzero(member == k), there)]
-        mean = rows.mean(axis=0)
-        centred = rows - mean
-        scatter = centred.T @ centred / len(rows)
-        out.append(_Pattern(there, np.flatnonzero(~pattern), len(rows), mean, scatter))
-    return out
-
-
-def em_moments(values: Array) -> SaturatedMoments:
+def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
     r"""Estimate means and covariances from incomplete answers.
 
     Parameters
     ----------
     values : ndarray, shape (n, p)
         NaN where missing. Rows without any answer do not count.
+    weights : ndarray, shape (n,), optional
+        Sampling weights.
 
     Returns
     -------
@@ -146,19 +104,19 @@ def em_moments(values: Array) -> SaturatedMoments:
             f"{', '.join(str(j + 1) for j in constant)} is the same.",
             remedy="Leave it out.",
         )
-    parts = _gathered((data - centre) / scale)
-    n = sum(part.n for part in parts)
+    parts = pattern_data(data, weights).affine(centre, scale)
     p = data.shape[1]
-    mean, covariance = np.zeros(p), np.eye(p)
+    now = (np.zeros(p), np.eye(p))
     converged = False
     step = 0
     while step < _MAX_STEPS and not converged:
-        one = _em_step(parts, n, mean, covariance)
-        two = _em_step(parts, n, *one)
+        one = _em_step(parts, *now)
+        two = _em_step(parts, *one.moments)
         step += 2
-        change = max(np.abs(two[0] - one[0]).max(), np.abs(two[1] - one[1]).max())
+        change = max(np.abs(a - b).max() for a, b in zip(two.moments, one.moments, strict=True))
         converged = bool(change < _TOLERANCE)
-        mean, covariance = two if converged else _leap(parts, n, (mean, covariance), one, two)
+        now = two.moments if converged else _leap(parts, now, one, two)
+    mean, covariance = now
     covariance = (covariance + covariance.T) / 2.0
     if np.linalg.eigvalsh(covariance)[0] < 1e-9:
         raise SurveyError(
@@ -166,76 +124,61 @@ def em_moments(values: Array) -> SaturatedMoments:
             remedy="Too few respondents answered some items together, or an item is a sum of "
             "others: use fewer items.",
         )
-    loglikelihood = _loglikelihood(parts, mean, covariance)
-    there = (~np.isnan(data)).astype(float)
-    loglikelihood -= float(there.sum(axis=0) @ np.log(scale))
+    value = pattern_products(parts, mean, *_inverse(covariance)).value
+    loglikelihood = -0.5 * (parts.n_answers * np.log(2.0 * np.pi) + parts.total * value)
+    loglikelihood -= float(parts.counts @ parts.there.astype(float) @ np.log(scale))
+    there = parts.there.astype(float)
     return SaturatedMoments(
         mean=mean * scale + centre,
         covariance=covariance * np.outer(scale, scale),
         loglikelihood=loglikelihood,
         n_iterations=step,
         converged=converged,
-        n=n,
+        n=int((parts.member >= 0).sum()),
         undetermined=there.T @ there == 0.0,
     )
 
 
-def _em_step(parts: list[_Pattern], n: int, mean: Array, covariance: Array) -> tuple[Array, Array]:
-    p = len(mean)
-    first, second = np.zeros(p), np.zeros((p, p))
-    for part in parts:
-        o, m = part.there, part.gone
-        filled = np.empty(p)
-        spread = np.zeros((p, p))
-        filled[o] = part.mean
-        spread[np.ix_(o, o)] = part.scatter
-        if len(m):
-            slopes = np.linalg.solve(covariance[np.ix_(o, o)], covariance[np.ix_(o, m)])
-            filled[m] = mean[m] + (part.mean - mean[o]) @ slopes
-            cross = part.scatter @ slopes
-            spread[np.ix_(o, m)] = cross
-            spread[np.ix_(m, o)] = cross.T
-            left = covariance[np.ix_(m, m)] - covariance[np.ix_(m, o)] @ slopes
-            spread[np.ix_(m, m)] = slopes.T @ cross + left
-        first += part.n * filled
-        second += part.n * (spread + np.outer(filled, filled))
-    new = first / n
-    return new, second / n - np.outer(new, new)
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """Where an EM step leads, and minus twice the log-likelihood where it began."""
+
+    moments: tuple[Array, Array]
+    value: float
+
+
+def _inverse(covariance: Array) -> tuple[Array, float]:
+    return np.linalg.inv(covariance), float(np.linalg.slogdet(covariance)[1])
+
+
+def _em_step(parts: PatternData, mean: Array, covariance: Array) -> _Step:
+    """One step; completed sums are functions of the products of the observed likelihood.
+
+    The expected answers are mean + covariance W (y - mean), so that what the step adds to the
+    covariance is covariance (W M W - W) covariance, averaged over respondents.
+    """
+    found = pattern_products(parts, mean, *_inverse(covariance))
+    shift = covariance @ found.gap
+    spread = covariance + covariance @ (found.product - found.inverse) @ covariance
+    return _Step((mean + shift, spread - np.outer(shift, shift)), found.value)
 
 
 def _leap(
-    parts: list[_Pattern],
-    n: int,
-    zero: tuple[Array, Array],
-    one: tuple[Array, Array],
-    two: tuple[Array, Array],
+    parts: PatternData, zero: tuple[Array, Array], one: _Step, two: _Step
 ) -> tuple[Array, Array]:
     """Extrapolate two steps (Varadhan & Roland 2008), unless the likelihood falls."""
-    r = [b - a for a, b in zip(zero, one, strict=True)]
-    v = [c - 2.0 * b + a for a, b, c in zip(zero, one, two, strict=True)]
+    r = [b - a for a, b in zip(zero, one.moments, strict=True)]
+    v = [
+        c - 2.0 * b + a for a, b, c in zip(zero, one.moments, two.moments, strict=True)
+    ]
     length = sum(float((x**2).sum()) for x in v)
     if length <= 0.0:
-        return two
+        return two.moments
     alpha = -np.sqrt(sum(float((x**2).sum()) for x in r) / length)
     if alpha > -1.0:
-        return two
+        return two.moments
     trial = tuple(a - 2.0 * alpha * x + alpha**2 * y for a, x, y in zip(zero, r, v, strict=True))
     if np.linalg.eigvalsh(trial[1])[0] <= 1e-8:
-        return two
-    mean, covariance = _em_step(parts, n, trial[0], trial[1])
-    if _loglikelihood(parts, mean, covariance) < _loglikelihood(parts, *two):
-        return two
-    return mean, covariance
-
-
-def _loglikelihood(parts: list[_Pattern], mean: Array, covariance: Array) -> float:
-    total = 0.0
-    for part in parts:
-        block = covariance[np.ix_(part.there, part.there)]
-        sign, log_det = np.linalg.slogdet(block)
-        if sign <= 0:
-            return -np.inf
-        gap = part.mean - mean[part.there]
-        quadratic = np.trace(np.linalg.solve(block, part.scatter + np.outer(gap, gap)))
-        total -= 0.5 * part.n * (len(gap) * np.log(2.0 * np.pi) + log_det + float(quadratic))
-    return float(total)
+        return two.moments
+    third = _em_step(parts, trial[0], trial[1])
+    return third.moments if third.value <= two.value else two.moments

@@ -1,0 +1,181 @@
+r"""Maximum likelihood from incomplete answers: every respondent counts with what is there.
+
+.. math:: F = \sum_k \frac{n_k}{N}\left[\ln|\Sigma_k| + tr(\Sigma_k^{-1} M_k)\right] - F_1
+
+over the patterns k of answered items, with :math:`\Sigma_k` the part of Sigma that belongs to
+them, :math:`M_k` the pattern's scatter about its part of mu, and :math:`F_1` the sum at the
+saturated moments. With matrices of patterns kept at full size (zeros where items are missing),
+gradients are those of complete answers with :math:`\Sigma^{-1}` and
+:math:`\Sigma^{-1} M \Sigma^{-1}` averaged over respondents; second derivatives are taken in the
+moments and brought to the parameters by the Jacobian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sqvalid.latent.discrepancy import (
+    Local,
+    Target,
+    gather_gradient,
+    second_derivative_terms,
+)
+from sqvalid.latent.implied import (
+    Array,
+    Slots,
+    implied_state,
+    invert_positive_definite,
+    mean_weight,
+)
+from sqvalid.latent.least_squares import stacked_jacobian
+from sqvalid.latent.moment_weights import triangle
+from sqvalid.latent.sampling import independent_sums
+from sqvalid.moments import Block
+from sqvalid.moments.patterns import (
+    PatternProducts,
+    casewise_moment_scores,
+    pattern_products,
+    saturated_information,
+)
+
+
+class FullInformation:
+    """Full-information maximum likelihood (FIML) for answers missing at random.
+
+    References
+    ----------
+    Arbuckle (1996), in Marcoulides & Schumacker (eds.); Enders & Bandalos (2001), Structural
+    Equation Modeling 8.
+    """
+
+    def value(self, slots: Slots, target: Target, theta: Array) -> float:
+        """F/2 at `theta`; infinity where Sigma is not positive definite."""
+        local = self.local(slots, target, theta)
+        return np.inf if local is None else local.half_f
+
+    def local(self, slots: Slots, target: Target, theta: Array) -> Local | None:
+        """Matrices for the derivatives at `theta`."""
+        assert target.patterns is not None
+        state = implied_state(slots, theta)
+        inverse = invert_positive_definite(state.sigma)
+        if inverse is None:
+            return None
+        found = pattern_products(target.patterns, state.mu, *inverse)
+        c = state.c
+        return Local(
+            state=state,
+            g=c.T @ found.inverse @ c,
+            p=c.T @ found.product @ c,
+            u=found.gap @ c,
+            t=mean_weight(slots, state),
+            sigma_inverse=inverse[0],
+            half_f=0.5 * (found.value - target.log_det),
+            products=found,
+        )
+
+    def gradient(self, slots: Slots, local: Local) -> Array:
+        """Gradient of F/2."""
+        return gather_gradient(slots, local)
+
+    def expected(self, slots: Slots, target: Target, local: Local) -> Array:
+        """Expected information per respondent, given who answered what."""
+        return _brought_down(slots, local, observed=False)
+
+    def hessian(self, slots: Slots, target: Target, local: Local) -> Array:
+        """Exact second derivatives of F/2."""
+        out = _brought_down(slots, local, observed=True)
+        out += second_derivative_terms(slots, local)
+        return np.asarray(0.5 * (out + out.T))
+
+
+def _products(local: Local) -> PatternProducts:
+    assert local.products is not None
+    return local.products
+
+
+def _brought_down(slots: Slots, local: Local, *, observed: bool) -> Array:
+    jacobian = stacked_jacobian(slots, local.state, with_means=True)
+    return np.asarray(
+        jacobian.T @ saturated_information(_products(local), observed=observed) @ jacobian
+    )
+
+
+def casewise_scores(slots: Slots, local: Local, block: Block) -> Array:
+    """Gradient of each respondent's log-likelihood, shape (n, k)."""
+    assert block.cases is not None
+    jacobian = stacked_jacobian(slots, local.state, with_means=True)
+    return casewise_moment_scores(_products(local), block.cases, local.state.mu, jacobian)
+
+
+def saturated_products(block: Block) -> PatternProducts:
+    """The likelihood of a group's answers at its own saturated moments."""
+    assert block.patterns is not None and block.means is not None
+    inverse = invert_positive_definite(block.covariance)
+    assert inverse is not None
+    return pattern_products(block.patterns, block.means, *inverse)
+
+
+def saturated_first_order(block: Block, products: PatternProducts) -> Array:
+    """Mean cross-product of the scores of the saturated moments, shape (p + p*, p + p*)."""
+    assert block.cases is not None and block.means is not None
+    scores = casewise_moment_scores(products, block.cases, block.means)
+    scores = independent_sums(scores, block)
+    return np.asarray(scores.T @ scores / block.total_weight)
+
+
+def free_moments(block: Block, fixed: Sequence[int]) -> Array:
+    """Positions of the moments that are not of fixed covariates alone."""
+    p, known = block.n_variables, np.zeros(block.n_variables, dtype=bool)
+    known[list(fixed)] = True
+    rows, columns = triangle(p)
+    return np.flatnonzero(~np.concatenate([known, known[rows] & known[columns]]))
+
+
+def saturated_trace(block: Block, *, fixed: Sequence[int] = (), observed: bool = True) -> float:
+    """Trace of the inverse information of the saturated moments times their scores' spread.
+
+    Moments of fixed covariates are known and have no part in it.
+    """
+    products = saturated_products(block)
+    keep = np.ix_(*[free_moments(block, fixed)] * 2)
+    information = saturated_information(products, observed=observed)[keep]
+    spread = saturated_first_order(block, products)[keep]
+    try:
+        return float(np.trace(np.linalg.solve(information, spread)))
+    except np.linalg.LinAlgError:
+        # Pairs of items that nobody answered both of: their covariances have no information.
+        return float("nan")
+
+
+def saturated_covariance(
+    block: Block, *, fixed: Sequence[int] = (), robust: bool, observed: bool = True
+) -> Array:
+    """Asymptotic covariance of the saturated moments, divided by the respondents.
+
+    Parameters
+    ----------
+    robust : bool
+        Sandwich of the information and the scores' spread, for answers that are not normal.
+    observed : bool
+        Whether the information is the observed one.
+
+    Returns
+    -------
+    ndarray, shape (p + p*, p + p*)
+        Zero for moments of fixed covariates.
+
+    References
+    ----------
+    Yuan & Bentler (2000), Sociological Methodology 30.
+    """
+    products = saturated_products(block)
+    keep = np.ix_(*[free_moments(block, fixed)] * 2)
+    information = saturated_information(products, observed=observed)
+    out = np.zeros_like(information)
+    inverse = np.linalg.inv(information[keep])
+    if robust:
+        inverse = inverse @ saturated_first_order(block, products)[keep] @ inverse
+    out[keep] = inverse / block.total_weight
+    return out
