@@ -2,7 +2,7 @@
 
     python tests/bench/compare.py [--rows a,b,...] [--rounds N] [--write]
 
-Rows: a, b, mlr, mlm, wide, mlr44, mlm44, large, import.
+Rows: a, b, mlr, mlm, wide, mlr44, mlm44, large, fiml, fiml5k, import.
 
 Every round runs each program once, so that whatever else the machine does falls on all of
 them. Times are medians of CPU time on one thread. A program that is not installed is left out;
@@ -48,6 +48,8 @@ ROUNDS = {
     "mlr44": 5,
     "mlm44": 5,
     "large": 5,
+    "fiml": 3,
+    "fiml5k": 1,
     "import": 7,
 }
 # Relative differences of chi-square; semopy stops early, where its F is good to 1e-6.
@@ -65,6 +67,8 @@ TARGETS = {
     "mlm44": {},
     "wide": {"lavaan": (40, 100), "semopy": (30, 60)},
     "large": {"lavaan": (12, 20)},
+    "fiml": {"lavaan": (15, 50)},
+    "fiml5k": {"lavaan": (15, 50)},
     "import": {"semopy": (4, 7)},
 }
 
@@ -84,9 +88,10 @@ def our_run(work: Workload) -> Run:
 
     data = work.data()
     function = sqvalid.sem if work.paths else sqvalid.cfa
+    missing = "fiml" if work.missing else "listwise"
 
     def run() -> float:
-        fit = function(work.model, data, estimator=work.estimator)
+        fit = function(work.model, data, estimator=work.estimator, missing=missing)
         _ = fit.parameters
         return float(fit.fit_measures["chisq" if work.estimator == "ML" else "chisq_scaled"])
 
@@ -95,7 +100,7 @@ def our_run(work: Workload) -> Run:
 
 def semopy_run(work: Workload) -> Run | None:
     """semopy: the fit, inspection with standardised estimates, statistics."""
-    if importlib.util.find_spec("semopy") is None or work.estimator != "ML":
+    if importlib.util.find_spec("semopy") is None or work.estimator != "ML" or work.missing:
         return None
     import semopy
 
@@ -114,7 +119,11 @@ def semopy_run(work: Workload) -> Run | None:
 
 def seminr_run(work: Workload) -> Run | None:
     """seminr: its covariance-based estimator and the summary that has the standard errors."""
-    if importlib.util.find_spec("seminr") is None or work.estimator not in ("ML", "MLR"):
+    if (
+        importlib.util.find_spec("seminr") is None
+        or work.missing
+        or work.estimator not in ("ML", "MLR")
+    ):
         return None
     import seminr
 
@@ -170,7 +179,8 @@ class Lavaan:
         names.write_text("\n".join(data.columns) + "\n")
         model.write_text(work.model + "\n")
         function = "sem" if work.paths else "cfa"
-        fields = (values, *data.shape, names, model, work.estimator, function)
+        missing = "fiml" if work.missing else "listwise"
+        fields = (values, *data.shape, names, model, work.estimator, function, missing)
         request = "\t".join(map(str, fields)) + "\n"
 
         def run() -> tuple[float, float]:

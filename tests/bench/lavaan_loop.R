@@ -1,6 +1,6 @@
 # Answers one line per request on standard input: the milliseconds of CPU time, and chi-square.
 # Request: path of a file of doubles (column after column), rows, columns, path of the names,
-# path of the model, estimator, function.
+# path of the model, estimator, function, treatment of missing answers.
 suppressPackageStartupMessages(library(lavaan))
 input <- file("stdin", "r")
 data_of <- new.env()
@@ -19,7 +19,7 @@ repeat {
   fitter <- if (f[7] == "sem") sem else cfa
   gc(verbose = FALSE)
   before <- proc.time()
-  fit <- fitter(model, frame, estimator = f[6])
+  fit <- fitter(model, frame, estimator = f[6], missing = f[8])
   measures <- fitMeasures(fit)
   rows <- parameterEstimates(fit, standardized = TRUE)
   spent <- proc.time() - before

@@ -33,6 +33,8 @@ class Workload:
     estimator : str
     df : int
         Degrees of freedom the model has.
+    missing : float
+        Share of the answers that are missing, at random.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Workload:
     n_obs: int
     estimator: str
     df: int
+    missing: float = 0.0
 
     @property
     def model(self) -> str:
@@ -57,7 +60,11 @@ class Workload:
 
     def data(self) -> pd.DataFrame:
         """Answers of `n_obs` respondents, columns in the order of `items`."""
-        return _simulate(tuple(self.factors), tuple(self.items), self.n_obs, bool(self.paths))
+        data = _simulate(tuple(self.factors), tuple(self.items), self.n_obs, bool(self.paths))
+        if self.missing:
+            gone = np.random.default_rng(2023).random(data.shape) < self.missing
+            data = data.mask(gone)
+        return data
 
 
 def _measured(counts: dict[str, int], letter: str = "P") -> dict[str, tuple[str, ...]]:
@@ -107,7 +114,9 @@ MLR44 = Workload(
 )
 MLM44 = replace(MLR44, name="mlm44", title="MLM, 44 items, 4 factors, n = 2000", estimator="MLM")
 LARGE = Workload("large", "ML, model a from 1,000,000 rows", A.factors, (), 1_000_000, "ML", 199)
-WORKLOADS = {w.name: w for w in (A, B, MLR, MLM, WIDE, MLR44, MLM44, LARGE)}
+FIML = replace(A, name="fiml", title="FIML, model a with 10% missing, n = 500", missing=0.1)
+FIML5K = replace(FIML, name="fiml5k", title="FIML, model a with 10% missing, n = 5000", n_obs=5000)
+WORKLOADS = {w.name: w for w in (A, B, MLR, MLM, WIDE, MLR44, MLM44, LARGE, FIML, FIML5K)}
 
 
 @cache

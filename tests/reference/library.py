@@ -150,7 +150,7 @@ BUILT = ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM", "ULSM
 
 
 def why_not_built(fit: Fit) -> str | None:
-    """The reason why a fit cannot be run yet (ordinal or missing answers, bootstrap), or None.
+    """The reason why a fit cannot be run yet (ordinal answers, bootstrap), or None.
 
     Decided by what the fit asks for, never by the name of its file.
     """
@@ -160,7 +160,7 @@ def why_not_built(fit: Fit) -> str | None:
         return "ordered"
     if estimator not in BUILT:
         return f"estimator {estimator}"
-    if arguments.get("missing") in ("fiml", "ml", "two.stage", "pairwise"):
+    if arguments.get("missing") in ("two.stage", "pairwise"):
         return "missing data"
     if arguments.get("se") == "bootstrap":
         return "bootstrap standard errors"

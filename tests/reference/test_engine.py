@@ -378,6 +378,10 @@ def moments(attribute):
         diff = Differences(fit, block)
         ours, expected = result(fit.name), fit.block(block)
         rtol, atol = (ESTIMATE, slack(fit)) if attribute == "implied" else (1e-10, 1e-12)
+        if attribute == "sample" and ours.estimate.problem.is_incomplete:
+            # Moments of incomplete answers come from an iteration that lavaan ends early: the
+            # likelihood of ours is higher (test_em.py).
+            rtol, atol = 1e-6, 1e-9
         for prefix, found, theirs in per_group(getattr(ours, attribute), fit, expected):
             diff.frame(f"{prefix}cov/", found, library.matrix(theirs["cov"]), rtol=rtol, atol=atol)
         for prefix, found, theirs in per_group(getattr(ours, f"{attribute}_means"), fit, expected):

@@ -41,6 +41,7 @@ from sqvalid.latent.resamples import (
     resample_statistics,
 )
 from sqvalid.latent.result import FitResult
+from sqvalid.latent.sampling import refuse_incomplete
 from sqvalid.latent.threads import single_thread
 from sqvalid.resampling import (
     basic_interval,
@@ -535,6 +536,7 @@ def bootstrap_fit(
             "A bootstrap needs the answers; a matrix is not enough.",
             remedy="Use draw_estimates(fit) for Monte Carlo intervals.",
         )
+    refuse_incomplete(blocks, "Resamples are")
     clustered = all(block.clusters is not None for block in blocks)
     if clusters and not clustered:
         raise OptionError("The fit has no clusters to draw.", remedy="Fit with cluster=.")

@@ -18,7 +18,7 @@ from sqvalid.latent.absolute_fit import chisq_pvalue, rmsea
 from sqvalid.latent.constraints import tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.estimation import Estimate
-from sqvalid.latent.fit_statistics import View, run_tests, spreads
+from sqvalid.latent.fit_statistics import View, incomplete_meat, run_tests, spreads
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.inference import (
     InformationKind,
@@ -29,7 +29,7 @@ from sqvalid.latent.inference import (
 from sqvalid.latent.options import FitOptions
 from sqvalid.latent.problem import Problem
 from sqvalid.latent.robust import meat_matrix
-from sqvalid.latent.sampling import refuse_incomplete, refuse_sampling
+from sqvalid.latent.sampling import refuse_sampling
 
 Method = Literal["standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000"]
 METHODS: tuple[Method, ...] = (
@@ -240,7 +240,8 @@ def moment_score_covariance(
             "Corrections for non-normality need the answers; a covariance matrix is not enough."
         )
     refuse_sampling(problem.blocks, "Corrections from the moments of all respondents are")
-    refuse_incomplete(problem.blocks, "Corrections from the moments of all respondents are")
+    if problem.is_incomplete:
+        return incomplete_meat(problem, locals_)
     # Only the matrices of the view are read here.
     nothing = np.empty((0, 0))
     return meat_matrix(spreads(problem, options, _view(problem, locals_, nothing, nothing)))
@@ -293,12 +294,15 @@ def difference_rmsea(difference: Difference, plain: Difference, estimate: Estima
     r"""RMSEA of the restrictions: :math:`\sqrt{G}\sqrt{\max(T_d - c_d m, 0)/(n m)}`.
 
     T_d is the unscaled difference and c_d the scaling factor, 1 where the statistic was
-    shifted, as in lavaan.
+    shifted, as in lavaan. NaN where answers are missing: the difference then depends on how much
+    is missing, too.
 
     References
     ----------
     Browne & du Toit (1992); scaled: Savalei, Brace & Fouladi (2023), Psychological Methods.
     """
+    if estimate.problem.is_incomplete:
+        return math.nan
     scaling = difference.scaling if difference.shift is None else 1.0
     return rmsea(
         plain.stat,

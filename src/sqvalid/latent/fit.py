@@ -230,9 +230,7 @@ def _has_means(
         return True
     if incomplete:
         if asked is not None and not asked:
-            raise OptionError(
-                "missing='fiml' needs the means.", remedy="Leave meanstructure= out."
-            )
+            raise OptionError("missing='fiml' needs the means.", remedy="Leave meanstructure= out.")
         return True
     if asked is not None:
         return bool(asked)
@@ -329,10 +327,32 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     diagnostics = (
         *_unturned(data, structure.table.variables),
         *sampling_diagnostics(moments, result.n_free),
+        *_gaps(moments),
         *find_trouble(result),
     )
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
+
+
+def _gaps(moments: Moments) -> tuple[Diagnostic, ...]:
+    """Tell who was left out although incomplete answers were kept, and what they leave open."""
+    found = []
+    for code, n in (
+        ("rows_without_answers", moments.n_without_answers),
+        ("rows_without_covariate", moments.n_without_covariate),
+    ):
+        if n:
+            found.append(Diagnostic(code, "warning", values={"n": n}))
+    for block in moments.blocks:
+        if (
+            block.patterns is None
+            or not (pairs := np.argwhere(np.tril(block.patterns.undetermined))).size
+        ):
+            continue
+        shown = [f"{block.variables[j]}-{block.variables[i]}" for i, j in pairs[:3]]
+        values = {"n": len(pairs), "pairs": ", ".join(shown), "group": block.group}
+        found.append(Diagnostic("pairs_never_answered_together", "warning", tuple(shown), values))
+    return tuple(found)
 
 
 def _unturned(data: Any, variables: Sequence[str]) -> tuple[Diagnostic, ...]:
@@ -407,8 +427,9 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
         of a factor is its marker unless ``std_lv`` or ``effect_coding`` says otherwise,
         factors correlate.
     data : DataFrame, Survey or Moments, optional
-        Answers, one row per respondent; rows with a missing answer are left out and counted.
-        Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
+        Answers, one row per respondent; rows with a missing answer are left out and counted,
+        unless ``missing="fiml"`` keeps them (full-information maximum likelihood, for answers
+        missing at random). Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
     **options
         ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
         "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,

@@ -25,6 +25,7 @@ from sqvalid.latent.residual_averages import Array, GroupMoments
 
 __all__ = [
     "REGISTRY",
+    "CompleteDataFit",
     "FitIndex",
     "FitInputs",
     "GroupMoments",
@@ -79,6 +80,26 @@ class ScaledTest:
 
 
 @dataclass(frozen=True)
+class CompleteDataFit:
+    """What fit indices corrected for missing answers are computed from.
+
+    Parameters
+    ----------
+    chisq : float
+        Complete-data discrepancy between the saturated and the implied moments, times N.
+    scaling : float
+        Its expectation under the model over the degrees of freedom.
+    baseline_chisq, baseline_scaling : float
+        The same for the independence model.
+    """
+
+    chisq: float
+    scaling: float
+    baseline_chisq: float
+    baseline_scaling: float
+
+
+@dataclass(frozen=True)
 class FitInputs:
     """What fit indices are computed from.
 
@@ -120,6 +141,10 @@ class FitInputs:
     robust_indices : bool
         Whether ``_robust`` indices exist: they do not for statistics whose degrees of freedom
         are adjusted.
+    complete : CompleteDataFit, optional
+        Where answers are missing: what robust indices are then computed from.
+    classic_gfi : float, optional
+        The classic GFI, where it is not a function of the moments given.
     """
 
     n_free: int
@@ -142,6 +167,8 @@ class FitInputs:
     weights: tuple[Array, ...] | None = None
     has_reference: bool = True
     robust_indices: bool = True
+    complete: CompleteDataFit | None = None
+    classic_gfi: float | None = None
 
     @property
     def n_total(self) -> float:
@@ -184,6 +211,8 @@ class FitInputs:
     @cached_property
     def gfi_lisrel(self) -> float:
         """The classic goodness of fit index, from which two others are derived."""
+        if self.classic_gfi is not None:
+            return self.classic_gfi
         return residual_averages.gfi_lisrel(
             self.groups,
             structured=self.h1_information == "structured",
@@ -218,13 +247,24 @@ class FitInputs:
         return self.chisq, scaled.scaling_factor * scaled.df
 
     @property
+    def robust_statistics(self) -> tuple[float, float, float, float]:
+        """Statistic, df, baseline statistic, baseline df of robust indices."""
+        if self.complete is None or math.isnan(self.chisq):
+            return self.statistics
+        return self.complete.chisq, self.df, self.complete.baseline_chisq, self.baseline_df
+
+    @property
     def scaling(self) -> float:
         """The model's factor in robust indices."""
+        if self.complete is not None:
+            return self.complete.scaling
         return _present(self.scaled).robust_scaling
 
     @property
     def baseline_scaling(self) -> float:
         """The baseline's factor in robust indices."""
+        if self.complete is not None:
+            return self.complete.baseline_scaling
         return math.nan if self.baseline_scaled is None else self.baseline_scaled.robust_scaling
 
 
@@ -240,7 +280,7 @@ _AVAILABLE: Mapping[Family, Callable[[FitInputs], bool]] = MappingProxyType(
     {
         "always": lambda f: True,
         "scaled": lambda f: f.scaled is not None,
-        "robust": lambda f: f.scaled is not None and f.robust_indices,
+        "robust": lambda f: (f.scaled is not None and f.robust_indices) or f.complete is not None,
         "likelihood": lambda f: f.logl is not None,
         "scaled_likelihood": lambda f: f.scaling_factor_h0 is not None,
     }
@@ -276,7 +316,9 @@ def _known(value: float | None) -> float:
 def _robust_incremental(
     index: Callable[..., float],
 ) -> Callable[[FitInputs], float]:
-    return lambda f: index(*f.statistics, scaling=f.scaling, baseline_scaling=f.baseline_scaling)
+    return lambda f: index(
+        *f.robust_statistics, scaling=f.scaling, baseline_scaling=f.baseline_scaling
+    )
 
 
 def _incremental(index: Callable[..., float]) -> Callable[[FitInputs], float]:
@@ -306,8 +348,9 @@ def _rmsea_variants(
         return compute(stat, df, f.multiplier, n_groups=f.n_groups)
 
     def robust(f: FitInputs) -> float:
-        if not of_distribution:
-            return compute(f.chisq, f.df, f.multiplier, n_groups=f.n_groups, scaling=f.scaling)
+        if not of_distribution or f.complete is not None:
+            stat = f.robust_statistics[0]
+            return compute(stat, f.df, f.multiplier, n_groups=f.n_groups, scaling=f.scaling)
         # Only the corrected statistic has a reference distribution; its noncentrality is then
         # brought back to the scale of the discrepancy.
         test = _present(f.scaled)
@@ -359,16 +402,19 @@ def _gfi(f: FitInputs, scaling: float = 1.0) -> float:
     # A model without chi-square (negative degrees of freedom) has no residual statistic either.
     if math.isnan(f.chisq):
         return math.nan
-    return absolute_fit.gfi(
-        f.residual_statistic, f.df, f.multiplier, f.n_variables, scaling=scaling
-    )
+    stat = f.residual_statistic
+    if f.complete is not None and scaling != 1.0:
+        stat = f.complete.chisq
+    return absolute_fit.gfi(stat, f.df, f.multiplier, f.n_variables, scaling=scaling)
 
 
 def _gfi_limit(f: FitInputs, which: Literal[0, 1], *, robust: bool = False) -> float:
     if math.isnan(f.chisq):
         return math.nan
     stat, scaling = f.residual_statistic, 1.0
-    if robust:
+    if robust and f.complete is not None:
+        stat, scaling = f.complete.chisq, f.complete.scaling
+    elif robust:
         test = _present(f.scaled)
         scaling = test.scaling_factor
         stat = test.corrected(stat) * scaling

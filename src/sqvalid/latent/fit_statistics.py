@@ -23,6 +23,7 @@ from sqvalid.latent.problem import Problem, equality_rank
 from sqvalid.latent.reference_models import baseline_df, baseline_half_f
 from sqvalid.latent.robust import ScaledStatistic
 from sqvalid.latent.sampling import refuse_incomplete
+from sqvalid.moments.patterns import saturated_information
 
 _MAXIMUM_LIKELIHOOD = MaximumLikelihood()
 # Statistics that correct the standard one, and so exist for the baseline too.
@@ -141,6 +142,28 @@ def weighted_information(problem: Problem, options: FitOptions, view: View) -> A
         assert inverse is not None
         c = local.state.c
         part = gather_expected(slots, c.T @ inverse @ c, local.t)
+        out[np.ix_(slots.target, slots.target)] += target.weight * part
+    return out
+
+
+def incomplete_meat(problem: Problem, locals_: Sequence[Local]) -> Array:
+    """Delta' V Gamma V Delta where answers are missing.
+
+    V is the expected information of the moments given who answered what, Gamma the sandwich
+    covariance of the saturated moments.
+    """
+    objective = problem.objective
+    out = np.zeros((objective.n_free,) * 2)
+    for g, (slots, target, local, block) in enumerate(
+        zip(objective.slots, objective.targets, locals_, problem.blocks, strict=True)
+    ):
+        assert local.products is not None
+        weight = saturated_information(local.products, observed=False)
+        jacobian = weight @ stacked_jacobian(slots, local.state, with_means=True)
+        gamma = full_information.saturated_covariance(
+            block, fixed=problem.fixed_index(g), robust=True
+        )
+        part = jacobian.T @ (gamma * block.total_weight) @ jacobian
         out[np.ix_(slots.target, slots.target)] += target.weight * part
     return out
 
@@ -327,6 +350,7 @@ def baseline_view(problem: Problem) -> View:
         start.extend(values)
         count += len(places)
         df += baseline_df(block.n_variables, len(exogenous))
+        df -= full_information.n_undetermined(block)
     objective = Objective(
         problem.objective.estimator, tuple(slots_list), problem.objective.targets, count
     )

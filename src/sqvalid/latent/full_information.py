@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sqvalid.latent.discrepancy import (
     Local,
@@ -111,7 +112,8 @@ def casewise_scores(slots: Slots, local: Local, block: Block) -> Array:
 
 def saturated_products(block: Block) -> PatternProducts:
     """The likelihood of a group's answers at its own saturated moments."""
-    assert block.patterns is not None and block.means is not None
+    assert block.patterns is not None
+    assert block.means is not None
     inverse = invert_positive_definite(block.covariance)
     assert inverse is not None
     return pattern_products(block.patterns, block.means, *inverse)
@@ -119,18 +121,30 @@ def saturated_products(block: Block) -> PatternProducts:
 
 def saturated_first_order(block: Block, products: PatternProducts) -> Array:
     """Mean cross-product of the scores of the saturated moments, shape (p + p*, p + p*)."""
-    assert block.cases is not None and block.means is not None
+    assert block.cases is not None
+    assert block.means is not None
     scores = casewise_moment_scores(products, block.cases, block.means)
     scores = independent_sums(scores, block)
     return np.asarray(scores.T @ scores / block.total_weight)
 
 
-def free_moments(block: Block, fixed: Sequence[int]) -> Array:
-    """Positions of the moments that are not of fixed covariates alone."""
+def free_moments(block: Block, fixed: Sequence[int]) -> NDArray[np.intp]:
+    """Positions of the moments that answers tell something about.
+
+    Left out are moments of fixed covariates alone, and covariances of items that nobody answered
+    both of: on these the likelihood does not depend.
+    """
+    assert block.patterns is not None
     p, known = block.n_variables, np.zeros(block.n_variables, dtype=bool)
     known[list(fixed)] = True
     rows, columns = triangle(p)
-    return np.flatnonzero(~np.concatenate([known, known[rows] & known[columns]]))
+    covariances = (known[rows] & known[columns]) | block.patterns.undetermined[rows, columns]
+    return np.flatnonzero(~np.concatenate([known, covariances]))
+
+
+def n_undetermined(block: Block) -> int:
+    """Covariances of items that nobody answered both of."""
+    return 0 if block.patterns is None else int(block.patterns.undetermined.sum()) // 2
 
 
 def saturated_trace(block: Block, *, fixed: Sequence[int] = (), observed: bool = True) -> float:
@@ -142,11 +156,7 @@ def saturated_trace(block: Block, *, fixed: Sequence[int] = (), observed: bool =
     keep = np.ix_(*[free_moments(block, fixed)] * 2)
     information = saturated_information(products, observed=observed)[keep]
     spread = saturated_first_order(block, products)[keep]
-    try:
-        return float(np.trace(np.linalg.solve(information, spread)))
-    except np.linalg.LinAlgError:
-        # Pairs of items that nobody answered both of: their covariances have no information.
-        return float("nan")
+    return float(np.trace(np.linalg.solve(information, spread)))
 
 
 def saturated_covariance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sqvalid.latent import absolute_fit, fit_indices, local_fit
+from sqvalid.latent import absolute_fit, fit_indices, local_fit, missing_fit
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import SCALED
 from sqvalid.latent.residual_averages import GroupMoments
@@ -23,6 +23,7 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
     converged = e.solution.converged
     nonlinear = e.problem.constraints.equalities.n_functions > 0
     likelihood = e.options.discrepancy == "ML"
+    incomplete = e.problem.is_incomplete and converged
     return fit_indices.FitInputs(
         n_free=e.n_free,
         fmin=e.problem.half_f(e.chisq),
@@ -38,7 +39,12 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
         unrestricted_logl=e.unrestricted_logl,
         scaling_factor_h0=e.tests.scaling_h0,
         scaling_factor_h1=e.tests.scaling_h1,
-        browne_statistic=e.chisq if nonlinear else e.tests.residual_model,
+        # lavaan's in both cases: the standard statistic in place of a residual one.
+        browne_statistic=e.chisq
+        if nonlinear or e.problem.is_incomplete
+        else e.tests.residual_model,
+        complete=missing_fit.complete_data_fit(e) if incomplete else None,
+        classic_gfi=missing_fit.classic_gfi(e) if incomplete else None,
         likelihood="wishart" if not likelihood else e.options.likelihood,  # type: ignore[arg-type]
         robust_indices=name != "mean.var.adjusted",
         h1_information=e.options.h1_information,  # type: ignore[arg-type]

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from sqvalid.errors import UnsupportedError
-from sqvalid.latent import residual_summary
+from sqvalid.latent import full_information, residual_summary
 from sqvalid.latent import residuals as residual_statistics
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import moment_weight
 from sqvalid.latent.implied import Array, moment_jacobian
+from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.sampling import refuse_sampling
+from sqvalid.moments.patterns import saturated_information
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 
@@ -78,6 +80,13 @@ def _weighting(estimate: Estimate) -> dict[str, Any]:
 def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     """Weights in place of the information, where they are not normal-theory ones at Sigma."""
     options, problem = estimate.options, estimate.problem
+    if problem.is_incomplete:
+        observed = options.information != "expected"
+        out = []
+        for local in estimate.locals_:
+            assert local.products is not None
+            out.append(saturated_information(local.products, observed=observed))
+        return out
     if options.discrepancy == "ML" and options.h1_information == "structured":
         return None
     return [
@@ -90,6 +99,22 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     ]
 
 
+def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
+    """Asymptotic covariances of the saturated moments, where answers are missing."""
+    problem, options = estimate.problem, estimate.options
+    if not problem.is_incomplete:
+        return None
+    return [
+        full_information.saturated_covariance(
+            block,
+            fixed=problem.fixed_index(g),
+            robust=options.se in SANDWICHES,
+            observed=options.information != "expected",
+        )
+        for g, block in enumerate(problem.blocks)
+    ]
+
+
 def residuals(
     estimate: Estimate, groups: Sequence[GroupMoments], kind: str
 ) -> list[residual_statistics.Residuals]:
@@ -97,6 +122,12 @@ def residuals(
     cases = [block.cases for block in estimate.problem.blocks]
     if kind in ("normalized", "standardized"):
         refuse_sampling(estimate.problem.blocks, "Residuals over their standard errors are")
+    spreads = _incomplete_spreads(estimate) if kind in ("normalized", "standardized") else None
+    if kind == "normalized" and spreads is not None:
+        return [
+            residual_statistics.divided_by_standard_error(group, spread)
+            for group, spread in zip(groups, spreads, strict=True)
+        ]
     if kind == "normalized":
         return [
             residual_statistics.normalized_residuals(group, cases=case, **_weighting(estimate))
@@ -108,6 +139,7 @@ def residuals(
             free_jacobians(estimate),
             cases=cases,
             weights=_estimator_weights(estimate),
+            spreads=spreads,
             **_weighting(estimate),
         )
     metric: residual_statistics.Metric = kind  # type: ignore[assignment]
@@ -132,6 +164,7 @@ def summarise_residuals(
         free_jacobians(estimate),
         cases=[block.cases for block in estimate.problem.blocks],
         weights=_estimator_weights(estimate),
+        spreads=_incomplete_spreads(estimate),
         **_weighting(estimate),
     )[0]
     metric: residual_statistics.Metric = kind  # type: ignore[assignment]

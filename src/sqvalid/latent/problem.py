@@ -11,7 +11,7 @@ import numpy as np
 from sqvalid.errors import IdentificationError, InputError, UnsupportedError
 from sqvalid.latent.constraints import ConstraintSet, compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Estimator, MaximumLikelihood, Objective, Target
-from sqvalid.latent.full_information import FullInformation, saturated_products
+from sqvalid.latent.full_information import FullInformation, n_undetermined, saturated_products
 from sqvalid.latent.implied import (
     Array,
     Place,
@@ -223,7 +223,7 @@ def make_problem(structure: Structure, moments: Moments, options: FitOptions) ->
         slots.append(own)
         targets.append(_target(block, covariance, means, counts[g] / total, options.discrepancy))
         p, x = block.n_variables, len(table.covariates[g])
-        n_moments += p * (p + 1) // 2 - x * (x + 1) // 2
+        n_moments += p * (p + 1) // 2 - x * (x + 1) // 2 - n_undetermined(block)
         if options.meanstructure:
             n_moments += p - x
     q = table.n_free

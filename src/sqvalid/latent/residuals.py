@@ -146,6 +146,7 @@ def residual_covariances(
     robust: bool = False,
     cases: Sequence[Array | None] | None = None,
     weights: Sequence[Array] | None = None,
+    spreads: Sequence[Array] | None = None,
 ) -> list[Array]:
     r"""Asymptotic covariance matrix of every group's raw residuals.
 
@@ -170,6 +171,8 @@ def residual_covariances(
         Complete cases per group; needed when `robust` or for first-order information.
     weights : sequence of ndarray of shape (p*, p*), optional
         The estimator's weights, in place of the information A.
+    spreads : sequence of ndarray of shape (p*, p*), optional
+        Asymptotic covariances of the moments, in place of those of complete answers.
 
     Returns
     -------
@@ -191,10 +194,14 @@ def residual_covariances(
     bread = sum(w @ jacobian for w, jacobian in zip(weighted, jacobians, strict=True))
     # The minimum-norm solution keeps residuals of a model with redundant parameters defined.
     steps = [np.linalg.lstsq(np.asarray(bread), w, rcond=1e-12)[0] for w in weighted]
-    meats = [
-        moment_covariance(group, information=information, robust=robust, cases=case)
-        for group, case in zip(groups, raw, strict=True)
-    ]
+    meats = (
+        list(spreads)
+        if spreads is not None
+        else [
+            moment_covariance(group, information=information, robust=robust, cases=case)
+            for group, case in zip(groups, raw, strict=True)
+        ]
+    )
     out = []
     for g, jacobian in enumerate(jacobians):
         covariance = np.zeros((len(jacobian), len(jacobian)))
@@ -282,12 +289,13 @@ def standardized_residuals(
     robust: bool = False,
     cases: Sequence[Array | None] | None = None,
     weights: Sequence[Array] | None = None,
+    spreads: Sequence[Array] | None = None,
 ) -> list[Residuals]:
     """Raw residuals over their own standard errors, per group.
 
     Parameters
     ----------
-    groups, jacobians, information, robust, cases, weights
+    groups, jacobians, information, robust, cases, weights, spreads
         As in :func:`residual_covariances`.
 
     Returns
@@ -300,8 +308,19 @@ def standardized_residuals(
     Joreskog (1981); Maydeu-Olivares (2017).
     """
     covariances = residual_covariances(
-        groups, jacobians, information=information, robust=robust, cases=cases, weights=weights
+        groups,
+        jacobians,
+        information=information,
+        robust=robust,
+        cases=cases,
+        weights=weights,
+        spreads=spreads,
     )
+    if spreads is not None:
+        return [
+            divided_by_standard_error(group, covariance, spread)
+            for group, covariance, spread in zip(groups, covariances, spreads, strict=True)
+        ]
     raw: Sequence[Array | None] = [None] * len(groups) if cases is None else cases
     return [
         divided_by_standard_error(

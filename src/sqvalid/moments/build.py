@@ -180,7 +180,7 @@ def moments_from_frame(
     answered = _answered(frame, variables, cases)
     n_empty = n_ungiven = 0
     if incomplete:
-        complete = answered.any(axis=1)
+        complete = np.asarray(answered.any(axis=1))
         n_empty = int((~complete).sum())
         known = answered[:, [list(variables).index(name) for name in given]].all(axis=1)
         n_ungiven = int((complete & ~known).sum())
@@ -188,7 +188,7 @@ def moments_from_frame(
         # With complete answers the two ways are one.
         incomplete = not answered[complete].all()
     else:
-        complete = answered.all(axis=1)
+        complete = np.asarray(answered.all(axis=1))
     labels: list[str]
     if group is None:
         labels, codes = [""], np.zeros(len(frame), dtype=np.intp)

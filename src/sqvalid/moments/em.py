@@ -127,7 +127,6 @@ def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
     value = pattern_products(parts, mean, *_inverse(covariance)).value
     loglikelihood = -0.5 * (parts.n_answers * np.log(2.0 * np.pi) + parts.total * value)
     loglikelihood -= float(parts.counts @ parts.there.astype(float) @ np.log(scale))
-    there = parts.there.astype(float)
     return SaturatedMoments(
         mean=mean * scale + centre,
         covariance=covariance * np.outer(scale, scale),
@@ -135,7 +134,7 @@ def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
         n_iterations=step,
         converged=converged,
         n=int((parts.member >= 0).sum()),
-        undetermined=there.T @ there == 0.0,
+        undetermined=parts.undetermined,
     )
 
 
@@ -148,7 +147,9 @@ class _Step:
 
 
 def _inverse(covariance: Array) -> tuple[Array, float]:
-    return np.linalg.inv(covariance), float(np.linalg.slogdet(covariance)[1])
+    return np.asarray(np.linalg.inv(covariance), np.float64), float(
+        np.linalg.slogdet(covariance)[1]
+    )
 
 
 def _em_step(parts: PatternData, mean: Array, covariance: Array) -> _Step:
@@ -168,9 +169,7 @@ def _leap(
 ) -> tuple[Array, Array]:
     """Extrapolate two steps (Varadhan & Roland 2008), unless the likelihood falls."""
     r = [b - a for a, b in zip(zero, one.moments, strict=True)]
-    v = [
-        c - 2.0 * b + a for a, b, c in zip(zero, one.moments, two.moments, strict=True)
-    ]
+    v = [c - 2.0 * b + a for a, b, c in zip(zero, one.moments, two.moments, strict=True)]
     length = sum(float((x**2).sum()) for x in v)
     if length <= 0.0:
         return two.moments

@@ -101,6 +101,12 @@ class PatternData:
         """Answered cells, weighted where respondents are."""
         return float(self.counts @ self.there.sum(axis=1))
 
+    @property
+    def undetermined(self) -> Mask:
+        """Pairs of items that nobody answered both of, shape (p, p)."""
+        there = self.there.astype(float)
+        return np.asarray(there.T @ there == 0.0)
+
     def affine(self, centre: Array, scale: Array) -> PatternData:
         """The same respondents with answers (y - centre) / scale."""
         return PatternData(
@@ -134,7 +140,7 @@ def pattern_data(values: Array, weights: Array | None = None) -> PatternData:
     own = own[order]
     rows = np.where(np.isnan(values), 0.0, values)[used][order]
     weight = np.ones(len(rows)) if weights is None else np.asarray(weights[used][order], float)
-    counts = np.bincount(own, weights=weight, minlength=k)
+    counts = np.asarray(np.bincount(own, weights=weight, minlength=k), dtype=np.float64)
     starts = np.searchsorted(own, np.arange(k))
     means = np.add.reduceat(rows * weight[:, None], starts, axis=0) / counts[:, None]
     rows = rows - means[own]
