@@ -77,6 +77,7 @@ class FitKeywords(TypedDict, total=False):
     sample_cov_rescale: bool
     cluster: str | None
     sampling_weights: str | None
+    auxiliary: str | Sequence[str]
     rotation: str | None
     rotation_options: Mapping[str, Any] | None
     auto_fix_first: bool | None
@@ -181,7 +182,7 @@ def _moments(
         _as_frame(data, wanted),
         variables,
         group=group,
-        incomplete=missing == "fiml",
+        incomplete=missing != "listwise",
         given=_covariates(spec) if fixed_x else (),
         **columns,
     )
@@ -230,7 +231,9 @@ def _has_means(
         return True
     if incomplete:
         if asked is not None and not asked:
-            raise OptionError("missing='fiml' needs the means.", remedy="Leave meanstructure= out.")
+            raise OptionError(
+                "Missing answers are estimated with the means.", remedy="Leave meanstructure= out."
+            )
         return True
     if asked is not None:
         return bool(asked)
@@ -249,11 +252,15 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     if not isinstance(text, str):
         raise InputError(f"The model is a {type(model).__name__}; it must be text.")
     spec = parse_model(text)
+    missing = resolve_missing(str(options.get("missing", "listwise")))
+    helpers = as_tuple(options.get("auxiliary"))
+    if helpers:
+        text = _with_auxiliary(text, spec, helpers, missing)
+        spec = parse_model(text)
     cluster, weights = _sampling_columns(data, options)
     estimator = sampling_estimator(
         str(options.get("estimator", "ML")), sampled=cluster is not None or weights is not None
     )
-    missing = resolve_missing(str(options.get("missing", "listwise")))
     defaults, tests = resolve_estimator(
         estimator,
         options.get("se"),
@@ -287,7 +294,9 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         information=defaults.information,
         h1_information=defaults.h1_information,
         missing=missing,
-        meanstructure=_has_means(spec, function, options, moments, incomplete=missing == "fiml"),
+        meanstructure=_has_means(
+            spec, function, options, moments, incomplete=missing != "listwise"
+        ),
         fixed_x=fixed_x,
         std_lv=bool(options.get("std_lv", False)),
         orthogonal=bool(options.get("orthogonal", False)),
@@ -302,6 +311,7 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         cluster=cluster,
         sampling_weights=weights,
         bootstrap=draws,
+        auxiliary=helpers,
     )
     if resolved.likelihood == "wishart" and resolved.estimator != "ML":
         raise OptionError("likelihood='wishart' goes with estimator='ML' only.")
@@ -332,6 +342,27 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     )
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
+
+
+def _with_auxiliary(text: str, spec: ModelSpec, names: Sequence[str], missing: str) -> str:
+    """The model with variables that correlate with everything that the model leaves unexplained.
+
+    References
+    ----------
+    Graham (2003), Structural Equation Modeling 10 (saturated correlates).
+    """
+    if missing == "listwise":
+        raise OptionError(
+            "auxiliary= helps with missing answers only.", remedy="Give missing='fiml' as well."
+        )
+    if len({term.block for term in spec.terms}) > 1:
+        raise UnsupportedError("auxiliary= is not available for models with blocks.")
+    known = model_variables(spec)
+    both = [name for name in names if name in known]
+    if both:
+        raise OptionError(f"The model has {', '.join(both)} already: it cannot be auxiliary.")
+    lines = [f"{name} ~~ {' + '.join((*names[k:], *known))}" for k, name in enumerate(names)]
+    return "\n".join((text, *lines))
 
 
 def _gaps(moments: Moments) -> tuple[Diagnostic, ...]:
@@ -439,7 +470,8 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
         ``cov``, ``mean``, ``n_obs``, ``sample_cov_rescale``. ``cluster`` names the column of
         the clusters (branches, schools) that respondents were drawn in, ``sampling_weights``
         the one of their weights; both mean robust statistics (MLR). ``bootstrap`` is the
-        number of draws of ``test="bollen.stine"``.
+        number of draws of ``test="bollen.stine"``. ``auxiliary`` names variables that tell
+        something about missing answers without being part of the model.
 
     Returns
     -------

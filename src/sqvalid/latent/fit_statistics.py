@@ -112,22 +112,32 @@ def moment_weight(problem: Problem, options: FitOptions, g: int, local: Local) -
     return robust.Weight("normal", local.sigma_inverse)
 
 
-def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.GroupSpread]:
-    """Casewise scores of every group under the estimator's weights."""
-    return [
-        robust.group_spread(
-            slots,
-            local.state,
-            moment_weight(problem, options, g, local),
-            deviations(problem, g),
-            n_free=view.objective.n_free,
-            share=target.weight,
-            fixed=problem.fixed_index(g),
-        )
-        for g, (slots, target, local) in enumerate(
-            zip(view.objective.slots, view.objective.targets, view.locals_, strict=True)
-        )
-    ]
+def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Spread]:
+    """How the moments of every group vary, under the estimator's weights."""
+    out: list[robust.Spread] = []
+    for g, (slots, target, local) in enumerate(
+        zip(view.objective.slots, view.objective.targets, view.locals_, strict=True)
+    ):
+        weight = moment_weight(problem, options, g, local)
+        gamma = problem.blocks[g].gamma
+        if gamma is None:
+            spread: robust.Spread = robust.group_spread(
+                slots,
+                local.state,
+                weight,
+                deviations(problem, g),
+                n_free=view.objective.n_free,
+                share=target.weight,
+                fixed=problem.fixed_index(g),
+            )
+        else:
+            with_means = target.means is not None
+            jacobian = np.zeros((len(gamma), view.objective.n_free))
+            jacobian[:, slots.target] = stacked_jacobian(slots, local.state, with_means=with_means)
+            dense = weight.dense(len(target.covariance), with_means=with_means)
+            spread = robust.MomentSpread(gamma, dense, jacobian, target.weight)
+        out.append(spread)
+    return out
 
 
 def weighted_information(problem: Problem, options: FitOptions, view: View) -> Array:
@@ -184,7 +194,7 @@ def normal_theory_meat(problem: Problem, options: FitOptions, view: View) -> Arr
 
 
 def _correct(
-    name: str, view: View, groups: Sequence[robust.GroupSpread], inverse: Array, meat: Array
+    name: str, view: View, groups: Sequence[robust.Spread], inverse: Array, meat: Array
 ) -> ScaledStatistic:
     traces = robust.u_gamma_traces(
         groups, inverse, meat, second=name in ("mean.var.adjusted", "scaled.shifted")
@@ -325,9 +335,11 @@ def baseline_view(problem: Problem) -> View:
         layout = Layout(block.variables, (), 0)
         base = empty_matrices(layout)
         places, values = [], []
+        helpers = {j for j, name in enumerate(block.variables) if name in problem.auxiliary}
         for j in range(block.n_variables):
             for i in range(j + 1):
-                if i != j and not (i in exogenous and j in exogenous):
+                if i != j and not (i in exogenous and j in exogenous) and not {i, j} & helpers:
+                    df += 1
                     continue
                 place, value = Place("theta", j, i), float(target.covariance[j, i])
                 if i in fixed and j in fixed:
@@ -349,7 +361,6 @@ def baseline_view(problem: Problem) -> View:
         )
         start.extend(values)
         count += len(places)
-        df += baseline_df(block.n_variables, len(exogenous))
         df -= full_information.n_undetermined(block)
     objective = Objective(
         problem.objective.estimator, tuple(slots_list), problem.objective.targets, count
@@ -357,7 +368,7 @@ def baseline_view(problem: Problem) -> View:
     theta = np.array(start)
     locals_ = objective.locals(theta)
     assert locals_ is not None
-    if problem.is_incomplete:
+    if problem.is_incomplete or problem.auxiliary:
         found = minimise(objective, unconstrained(count), theta)
         if found.locals_ is not None:
             locals_ = found.locals_
@@ -424,7 +435,13 @@ def _yuan_bentler_mplus(
             for g, block in enumerate(problem.blocks)
         )
         trace_b = _own_trace(base_view, problem)
-    for g, block in enumerate(problem.blocks if not problem.is_incomplete else ()):
+    elif base_view is not None:
+        trace_h1 = sum(
+            inference.saturated_trace(block, with_means=means, fixed=problem.fixed_index(g))
+            for g, block in enumerate(problem.blocks)
+        )
+        trace_b = _own_trace(base_view, problem)
+    for g, block in enumerate(problem.blocks if base_view is None else ()):
         fixed, exogenous = problem.fixed_index(g), problem.exogenous_index(g)
         trace_h1 += inference.saturated_trace(block, with_means=means, fixed=fixed)
         trace_b += inference.independence_trace(block, with_means=means, fixed=exogenous)
@@ -465,6 +482,7 @@ def run_tests(
         options.discrepancy == "ML"
         and set(options.tests) <= by_formula
         and not problem.is_incomplete
+        and not problem.auxiliary
     )
     base_view = None if quick else baseline_view(problem)
     baseline = {
@@ -480,7 +498,13 @@ def run_tests(
         assert first_order is not None
         observed = _yuan_bentler_bread(options, view)
         yb = _yuan_bentler_mplus(
-            problem, options, view, baseline["standard"], first_order, observed, base_view
+            problem,
+            options,
+            view,
+            baseline["standard"],
+            first_order,
+            observed,
+            base_view if problem.is_incomplete or problem.auxiliary else None,
         )
         statistics["yuan.bentler.mplus"] = yb.model
         baseline["yuan.bentler.mplus"] = yb.baseline

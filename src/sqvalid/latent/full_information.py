@@ -13,10 +13,12 @@ moments and brought to the parameters by the Jacobian.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sqvalid.errors import UnsupportedError
 from sqvalid.latent.discrepancy import (
     Local,
     Target,
@@ -37,6 +39,7 @@ from sqvalid.moments import Block
 from sqvalid.moments.patterns import (
     PatternProducts,
     casewise_moment_scores,
+    pattern_data,
     pattern_products,
     saturated_information,
 )
@@ -189,3 +192,36 @@ def saturated_covariance(
         inverse = inverse @ saturated_first_order(block, products)[keep] @ inverse
     out[keep] = inverse / block.total_weight
     return out
+
+
+def two_stage_block(block: Block, fixed: Sequence[int], *, robust: bool) -> Block:
+    """A group's saturated moments with their asymptotic covariance, as if they were a sample's.
+
+    Parameters
+    ----------
+    robust : bool
+        Whether answers may be other than normal.
+
+    Raises
+    ------
+    UnsupportedError
+        Items that nobody answered both of, whose covariance the first stage cannot estimate.
+
+    References
+    ----------
+    Savalei & Bentler (2009), Structural Equation Modeling 16; robust: Savalei & Falk (2014),
+    Structural Equation Modeling 21.
+    """
+    if block.patterns is None:
+        patterns = pattern_data(block.cases, block.weights) if block.cases is not None else None
+        block = replace(block, patterns=patterns)
+    if block.patterns is None:
+        raise UnsupportedError("missing='two.stage' needs the answers; a matrix is not enough.")
+    if n_undetermined(block):
+        raise UnsupportedError(
+            "Some items were never answered by the same respondent: their covariance has no "
+            "first-stage estimate.",
+            remedy="Use missing='fiml'.",
+        )
+    gamma = saturated_covariance(block, fixed=fixed, robust=robust) * block.total_weight
+    return replace(block, gamma=gamma, patterns=None)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from sqvalid.latent import absolute_fit, fit_indices, local_fit, missing_fit
 from sqvalid.latent.estimation import Estimate
@@ -30,7 +33,7 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
         chisq=reported.stat if converged else math.nan,
         df=e.problem.df,
         n_obs=tuple(block.total_weight for block in e.problem.blocks),
-        groups=tuple(groups),
+        groups=tuple(_without_helpers(group, e, g) for g, group in enumerate(groups)),
         baseline_chisq=base.chisq,
         baseline_df=base.df,
         scaled=scaled,
@@ -50,6 +53,22 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
         h1_information=e.options.h1_information,  # type: ignore[arg-type]
         weights=local_fit.moment_weights(e),
         has_reference=e.options.discrepancy != "ULS" or e.reported_test != "standard",
+    )
+
+
+def _without_helpers(group: GroupMoments, e: Estimate, g: int) -> GroupMoments:
+    """Moments without those of auxiliary variables, whose residuals are zero by design."""
+    helpers = set(e.problem.auxiliary)
+    if not helpers:
+        return group
+    keep = [j for j, name in enumerate(e.problem.blocks[g].variables) if name not in helpers]
+    return replace(
+        group,
+        covariance=group.covariance[np.ix_(keep, keep)],
+        implied_covariance=group.implied_covariance[np.ix_(keep, keep)],
+        means=None if group.means is None else group.means[keep],
+        implied_means=None if group.implied_means is None else group.implied_means[keep],
+        fixed=tuple(keep.index(j) for j in group.fixed if j in keep),
     )
 
 

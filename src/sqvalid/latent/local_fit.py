@@ -102,6 +102,13 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
 def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
     """Asymptotic covariances of the saturated moments, where answers are missing."""
     problem, options = estimate.problem, estimate.options
+    given = [block.gamma for block in problem.blocks]
+    if all(gamma is not None for gamma in given):
+        return [
+            gamma / block.total_weight
+            for gamma, block in zip(given, problem.blocks, strict=True)
+            if gamma is not None
+        ]
     if not problem.is_incomplete:
         return None
     return [

@@ -48,6 +48,8 @@ SE_KINDS = (
     "robust.sem.nt",
     "robust.huber.white",
     "robust.cluster",
+    "two.stage",
+    "robust.two.stage",
     "none",
 )
 SANDWICHES = ("robust.huber.white", "robust.cluster")
@@ -65,10 +67,11 @@ TESTS = (
     "browne.residual.adf.model",
     "bollen.stine",
 )
-MISSING = ("listwise", "fiml")
+MISSING = ("listwise", "fiml", "two.stage", "robust.two.stage")
+TWO_STAGE = ("two.stage", "robust.two.stage")
 # lavaan's other names of the same thing.
 MISSING_ALIASES = {"ml": "fiml", "direct": "fiml"}
-_MISSING_LATER = ("pairwise", "two.stage", "robust.two.stage", "ml.x", "fiml.x", "available.cases")
+_MISSING_LATER = ("pairwise", "ml.x", "fiml.x", "available.cases")
 # Tests and standard errors that know of missing answers.
 _INCOMPLETE_TESTS = ("standard", "yuan.bentler.mplus")
 _INCOMPLETE_SE = ("standard", "robust.huber.white", "robust.cluster", "none")
@@ -107,6 +110,7 @@ class FitOptions:
     cluster: str | None = None
     sampling_weights: str | None = None
     bootstrap: int | None = None
+    auxiliary: tuple[str, ...] = ()
 
     @property
     def test(self) -> str:
@@ -182,6 +186,8 @@ def resolve_estimator(
     for name in asked:
         check_choice("test", name, TESTS)
     _check_sampling(estimator, se, asked, cluster, sampling_weights)
+    if missing in TWO_STAGE:
+        return _two_stage(estimator, missing, se, as_tuple(test), cluster or sampling_weights)
     if cluster is not None:
         row = replace(row, se="robust.cluster")
     if "bollen.stine" in asked and row.discrepancy == "WLS":
@@ -260,6 +266,27 @@ def resolve_missing(missing: str) -> str:
         )
     missing = MISSING_ALIASES.get(missing, missing)
     return check_choice("missing", missing, MISSING)
+
+
+def _two_stage(
+    estimator: str, missing: str, se: str | None, tests: tuple[str, ...], column: str | None
+) -> tuple[EstimatorDefaults, tuple[str, ...]]:
+    """What two-stage maximum likelihood means: corrected errors and a scaled test."""
+    if estimator != "ML" or column is not None:
+        raise UnsupportedError(
+            f"missing={missing!r} goes with estimator='ML', without clusters or weights.",
+            remedy="Use missing='fiml'.",
+        )
+    if se not in (None, missing, "none"):
+        raise UnsupportedError(f"se={se!r} is not available with missing={missing!r}.")
+    known = ("standard", "satorra.bentler", "scaled.shifted", "mean.var.adjusted")
+    for name in tests:
+        if name not in known:
+            raise UnsupportedError(f"test={name!r} is not available with missing={missing!r}.")
+    tests = tests or ("satorra.bentler",)
+    tests = ("standard", *dict.fromkeys(name for name in tests if name != "standard"))
+    row = EstimatorDefaults("ML", se or missing, tests[-1], "expected", "unstructured")
+    return row, tests
 
 
 def _check_incomplete(estimator: str, discrepancy: str, se: str, tests: Sequence[str]) -> None:

@@ -11,7 +11,12 @@ import numpy as np
 from sqvalid.errors import IdentificationError, InputError, UnsupportedError
 from sqvalid.latent.constraints import ConstraintSet, compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Estimator, MaximumLikelihood, Objective, Target
-from sqvalid.latent.full_information import FullInformation, n_undetermined, saturated_products
+from sqvalid.latent.full_information import (
+    FullInformation,
+    n_undetermined,
+    saturated_products,
+    two_stage_block,
+)
 from sqvalid.latent.implied import (
     Array,
     Place,
@@ -27,7 +32,7 @@ from sqvalid.latent.least_squares import (
     UnweightedLeastSquares,
     WeightedLeastSquares,
 )
-from sqvalid.latent.options import FitOptions
+from sqvalid.latent.options import TWO_STAGE, FitOptions
 from sqvalid.latent.parameter_table import ParameterTable, Row, TableOptions, build_table
 from sqvalid.latent.reference_models import log_det
 from sqvalid.latent.robust import case_moments
@@ -93,7 +98,11 @@ def structure_of(table: ParameterTable) -> Structure:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A model meets data: everything the optimiser and the inference need."""
+    """A model meets data: everything the optimiser and the inference need.
+
+    `auxiliary` are variables that are there for the sake of missing answers only: correlated with
+    everything, in the model as in its baseline.
+    """
 
     structure: Structure
     blocks: tuple[Block, ...]
@@ -102,6 +111,7 @@ class Problem:
     fixed_values: dict[str, float]
     multiplier: float
     df: int
+    auxiliary: tuple[str, ...] = ()
 
     @property
     def table(self) -> ParameterTable:
@@ -134,13 +144,17 @@ class Problem:
 
     def fixed_index(self, g: int) -> list[int]:
         """Positions of the fixed covariates among the observed variables of a group."""
-        covariates = set(self.table.covariates[g])
-        return [j for j, name in enumerate(self.table.observed[g]) if name in covariates]
+        return _fixed_places(self.table, g)
 
     def exogenous_index(self, g: int) -> list[int]:
         """Positions of exogenous covariates, fixed or not."""
         exogenous = set(self.table.exogenous[g])
         return [j for j, name in enumerate(self.table.observed[g]) if name in exogenous]
+
+
+def _fixed_places(table: ParameterTable, g: int) -> list[int]:
+    covariates = set(table.covariates[g])
+    return [j for j, name in enumerate(table.observed[g]) if name in covariates]
 
 
 def _check_positive_definite(block: Block) -> None:
@@ -190,6 +204,11 @@ def make_problem(structure: Structure, moments: Moments, options: FitOptions) ->
     blocks = tuple(
         block.select(names) for block, names in zip(moments.blocks, table.observed, strict=True)
     )
+    if options.missing in TWO_STAGE:
+        blocks = tuple(
+            two_stage_block(block, _fixed_places(table, g), robust=options.missing != "two.stage")
+            for g, block in enumerate(blocks)
+        )
     # Least squares take the sample covariance with divisor N - 1, and multiply by it.
     unbiased = options.likelihood == "wishart" or options.discrepancy != "ML"
     counts = [block.total_weight - (1 if unbiased else 0) for block in blocks]
@@ -250,6 +269,7 @@ def make_problem(structure: Structure, moments: Moments, options: FitOptions) ->
         fixed_values=fixed_values,
         multiplier=total,
         df=n_moments - q + equality_rank(constraints, table, blocks),
+        auxiliary=options.auxiliary,
     )
 
 

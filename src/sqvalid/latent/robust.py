@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -221,6 +222,50 @@ class GroupSpread:
         return float(np.sum(v_gamma * v_gamma.T)), float(np.sum(inverse * inner))
 
 
+@dataclass(frozen=True, eq=False)
+class MomentSpread:
+    r"""The same for moments whose covariance is given as a matrix.
+
+    Parameters
+    ----------
+    gamma : ndarray, shape (p*, p*)
+        Asymptotic covariance of the moments.
+    weight : ndarray, shape (p*, p*)
+        V.
+    jacobian : ndarray, shape (p*, q)
+        :math:`\Delta` in the order of all free parameters.
+    share : float
+        Share of the group among all respondents.
+    """
+
+    gamma: Array
+    weight: Array
+    jacobian: Array
+    share: float
+
+    @cached_property
+    def _weighted(self) -> Array:
+        return np.asarray(self.weight @ self.jacobian)
+
+    def meat(self) -> Array:
+        r""":math:`\Delta' V \Gamma V \Delta`, shape (q, q)."""
+        return np.asarray(self._weighted.T @ self.gamma @ self._weighted)
+
+    def trace(self) -> float:
+        """tr(V Gamma)."""
+        return float(np.sum(self.weight * self.gamma))
+
+    def second_order(self, inverse: Array) -> tuple[float, float]:
+        """tr((V Gamma)^2) and tr(B Delta'V Gamma V Gamma V Delta)."""
+        v_gamma = self.weight @ self.gamma
+        through = self.gamma @ self._weighted
+        inner = through.T @ self.weight @ through
+        return float(np.sum(v_gamma * v_gamma.T)), float(np.sum(inverse * inner))
+
+
+Spread = GroupSpread | MomentSpread
+
+
 def group_spread(
     slots: Slots,
     state: State,
@@ -254,7 +299,7 @@ def group_spread(
     return GroupSpread(scores, moments, weight, share)
 
 
-def meat_matrix(groups: Sequence[GroupSpread]) -> Array:
+def meat_matrix(groups: Sequence[Spread]) -> Array:
     """Covariance of the scores of all groups per observation, shape (q, q)."""
     return np.asarray(sum(group.share * group.meat() for group in groups))
 
@@ -268,7 +313,7 @@ class Traces:
 
 
 def u_gamma_traces(
-    groups: Sequence[GroupSpread], inverse: Array, meat: Array, *, second: bool
+    groups: Sequence[Spread], inverse: Array, meat: Array, *, second: bool
 ) -> Traces:
     r"""Traces that scale a test statistic.
 
@@ -278,7 +323,7 @@ def u_gamma_traces(
 
     Parameters
     ----------
-    groups : sequence of GroupSpread
+    groups : sequence of GroupSpread or MomentSpread
     inverse : ndarray, shape (q, q)
         B over the directions that constraints leave.
     meat : ndarray, shape (q, q)

@@ -154,7 +154,11 @@ def _inadmissible(estimate: Estimate, g: int) -> list[Diagnostic]:
             )
         )
     theta = state.matrices["theta"]
-    measured = [j for j in range(theta.shape[0]) if theta[j].any()]
+    # Residuals of auxiliary variables carry all that the factors share with them.
+    helpers = set(estimate.problem.auxiliary)
+    measured = [
+        j for j in range(theta.shape[0]) if theta[j].any() and table.observed[g][j] not in helpers
+    ]
     if measured and not negative:
         found = _indefinite(theta[np.ix_(measured, measured)])
         if found is not None:
