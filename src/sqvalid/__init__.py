@@ -31,6 +31,7 @@ _PUBLIC: dict[str, str] = {
     "compare_imputed": "sqvalid.imputation",
     "compare_models": "sqvalid.latent.comparison",
     "compare_rivals": "sqvalid.rivals",
+    "describe_missing": "sqvalid.screening",
     "draw_estimates": "sqvalid.latent.bootstrap",
     "efa": "sqvalid.exploratory",
     "estimate_effects": "sqvalid.effects",

@@ -161,4 +161,5 @@ def test_openmx_agrees() -> None:
         loadings = fit.parameters[(fit.parameters.op == "=~") & (fit.parameters.free > 0)]
         names = ("l2", "l3", "l5", "l6", "l8", "l9")
         np.testing.assert_allclose(loadings.est, [block["coef"][n] for n in names], rtol=1e-4)
-        np.testing.assert_allclose(loadings.se, [block["se"][n] for n in names], rtol=5e-4)
+        # OpenMx differentiates twice by finite differences.
+        np.testing.assert_allclose(loadings.se, [block["se"][n] for n in names], rtol=1e-3)

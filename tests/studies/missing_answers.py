@@ -2,8 +2,8 @@
 
     python tests/studies/missing_answers.py [--replications 1000] [--workers 2] [--write]
 
-Quality leads to satisfaction, satisfaction and quality to repurchase intention. Answers are complete
-in truth; then some go missing at random (MCAR), or because of what the respondent answered before
+Quality leads to satisfaction, satisfaction and quality to repurchase intention. Answers are
+complete in truth; then some go missing at random (MCAR), or because of what was answered before
 (MAR). Listwise and pairwise deletion, full-information maximum likelihood and two-stage maximum
 likelihood estimate the same model from what is left. What came out, read and explained, is in
 missing_answers.md; ``--write`` puts new tables into that file.

@@ -114,6 +114,7 @@ class StudyResult(Result):
     hypotheses: HypothesisTests | None = None
     invariance: Invariance | None = None
     sensitivity: pd.DataFrame | None = None
+    missing_methods: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "opinions", MappingProxyType(dict(self.opinions)))
@@ -187,6 +188,7 @@ class StudyResult(Result):
             "hypotheses": part(self.hypotheses),
             "invariance": part(self.invariance),
             "sensitivity": self.sensitivity,
+            "missing_methods": self.missing_methods,
             "second_opinion": {name: part(opinion) for name, opinion in self.opinions.items()},
         }
 

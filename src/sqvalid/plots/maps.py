@@ -14,7 +14,9 @@ from sqvalid.plots.drawing import INK, MUTED, canvas
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["correlation_map", "loading_map", "residual_map"]
+    from sqvalid.screening import MissingAnswers
+
+__all__ = ["correlation_map", "loading_map", "missing_map", "residual_map"]
 
 
 def _heat_map(
@@ -129,3 +131,38 @@ def residual_map(residuals: pd.DataFrame, *, title: str = "") -> Figure:
     matplotlib.figure.Figure
     """
     return _heat_map(residuals, 0.2, title=title, lower_only=True)
+
+
+def missing_map(missing: MissingAnswers, *, at_most: int = 25, title: str = "") -> Figure:
+    """Draw the patterns of missing answers: one row each, dark where an answer is missing.
+
+    Parameters
+    ----------
+    missing : MissingAnswers
+    at_most : int
+        Patterns shown, the commonest first.
+    title : str
+        Above the figure; may be empty.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        At the left the respondents of each pattern, below the share missing of each item.
+    """
+    shown = missing.patterns[:at_most]
+    n_rows, n_columns = shown.shape
+    labels = [f"{name}  {rate:.0%}" for name, rate in missing.rate.items()]
+    size = (0.26 * n_columns + 1.4, 0.2 * n_rows + 1.6)
+    with canvas(*size, [title, *labels]) as figure:
+        axes = figure.add_subplot()
+        axes.imshow(~shown, cmap="Greys", vmin=0.0, vmax=1.3, aspect="auto")
+        axes.set_xticks(range(n_columns), labels, rotation=90)
+        axes.set_yticks(range(n_rows), [f"{n:,}" for n in missing.counts[:at_most]])
+        axes.set_xticks([k - 0.5 for k in range(1, n_columns)], minor=True)
+        axes.set_yticks([k - 0.5 for k in range(1, n_rows)], minor=True)
+        axes.grid(which="minor", color=MUTED, linewidth=0.3, alpha=0.5)
+        axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
+        axes.spines[:].set_visible(False)
+        if title:
+            axes.set_title(title, fontsize=10, loc="left")
+        return figure

@@ -130,7 +130,30 @@ def flow_blocks(result: StudyResult) -> list[Block]:
         frame = result.sensitivity.reset_index()
         blocks.append(words.table(frame, words("flow.sensitivity")))
         blocks.append(Paragraph(words("flow.sensitivity_note"), quiet=True))
+    if result.missing_methods is not None:
+        blocks += _missing_methods(words, result.missing_methods)
     return blocks
+
+
+def _missing_methods(words: Words, frame: pd.DataFrame) -> list[Block]:
+    """Every verdict under either treatment of missing answers."""
+    rows = []
+    for row in frame.to_dict("records"):
+        kind = "answer.verdict" if row["kind"] == "answer" else "hypothesis_verdict"
+        name = row["name"]
+        if row["kind"] == "answer":
+            name = words.plain(f"answer.question.{name}")
+        shown = {
+            method: words.plain(f"{kind}.{row[method]}") if row[method] else ""
+            for method in ("listwise", "fiml")
+        }
+        rows.append({"subject": name, **shown})
+    turned = int(((frame["listwise"] != frame["fiml"]) & (frame["fiml"] != "")).sum())
+    key = "flow.methods_differ" if turned else "flow.methods_agree"
+    return [
+        words.table(pd.DataFrame(rows), words("flow.methods")),
+        Paragraph(words(key, n=turned), quiet=not turned),
+    ]
 
 
 # --- rivals ------------------------------------------------------------------------------

@@ -120,7 +120,9 @@ def data_section(result: StudyResult) -> Section:
                 }
             )
     blocks.append(words.table(pd.DataFrame(rows), words("data.flow")))
-    if any(row["n_left_out"] for row in rows):
+    if result.measurement.options["missing"] == "fiml":
+        blocks.append(Paragraph(words("data.fiml"), quiet=True))
+    elif any(row["n_left_out"] for row in rows):
         blocks.append(Paragraph(words("data.listwise"), quiet=True))
     sizes = result.measurement.n_obs_by_group
     if len(sizes) > 1:

@@ -19,6 +19,7 @@ from sqvalid.screening.distribution import (
     skewness,
 )
 from sqvalid.screening.exclusions import FlowStep, apply_exclusions
+from sqvalid.screening.gaps import MissingAnswers, describe_missing
 from sqvalid.screening.keying import suspected_reversed
 from sqvalid.screening.result import Screening, compare_without_flagged, screen
 from sqvalid.screening.rules import RULES, Rule
@@ -29,10 +30,12 @@ __all__ = [
     "HenzeZirkler",
     "LittleTest",
     "Mardia",
+    "MissingAnswers",
     "Rule",
     "Screening",
     "apply_exclusions",
     "compare_without_flagged",
+    "describe_missing",
     "henze_zirkler",
     "kurtosis",
     "little_test",

@@ -9,7 +9,7 @@ import os
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from sqvalid.errors import (
     UnsupportedError,
     check_choice,
 )
-from sqvalid.findings import Ledger, build_answers, build_ledger
+from sqvalid.findings import Answer, Ledger, build_answers, build_ledger
 from sqvalid.hypotheses import HypothesisTests, read_hypotheses
 from sqvalid.instruments import load_instrument
 from sqvalid.invariance import Invariance, assess_invariance
@@ -124,6 +124,10 @@ class Study:
         Smallest standardised effect of interest.
     invariance : str, optional
         Column whose groups are to be compared.
+    missing : {"listwise", "fiml"}
+        What becomes of respondents with missing answers: left out, or kept with what they
+        answered (full-information maximum likelihood). Where there are any, the report shows what
+        the other choice would have done to every verdict.
 
     Raises
     ------
@@ -156,8 +160,10 @@ class Study:
     alpha: float = 0.05
     smallest_effect: float | None = None
     invariance: str | None = None
+    missing: Literal["listwise", "fiml"] = "listwise"
 
     def __post_init__(self) -> None:
+        check_choice("missing", self.missing, ("listwise", "fiml"))
         check_choice("language", self.language, wording.languages())
         check_choice("matrix_kind", self.matrix_kind, ("covariance", "correlation"))
         if (self.data is None) == (self.matrix is None):
@@ -237,6 +243,7 @@ class Study:
             "alpha": plan.analysis.alpha,
             "smallest_effect": plan.analysis.smallest_effect,
             "invariance": plan.analysis.invariance,
+            "missing": plan.analysis.missing,
         }
         matrix_file = plan.data.correlation or plan.data.covariance
         if matrix_file is not None:
@@ -310,6 +317,8 @@ class Study:
         hypotheses = None if structural is None else self._judge(structural, ledger, survey, notes)
         invariance = self._invariance(measurement_text, survey, notes)
         sensitivity = self._sensitivity(survey, measurement_text, structural_text, notes)
+        answers = build_answers(ledger, measurement, validity, hypotheses)
+        other = self._other_method(survey, measurement_text, structural_text, answers, hypotheses)
         unplanned = () if self.hypotheses or hypotheses is None else ("hypotheses",)
         return StudyResult(
             title=self.title,
@@ -328,7 +337,7 @@ class Study:
             simulated=self.simulated,
             provenance=self._provenance(survey, measurement),
             notes=tuple(notes),
-            answers=build_answers(ledger, measurement, validity, hypotheses),
+            answers=answers,
             role=self.role,
             unplanned=unplanned,
             screening=screening,
@@ -338,7 +347,37 @@ class Study:
             hypotheses=hypotheses,
             invariance=invariance,
             sensitivity=sensitivity,
+            missing_methods=other,
         )
+
+    def _other_method(
+        self,
+        survey: Survey | None,
+        measurement_text: str,
+        structural_text: str,
+        answers: Sequence[Answer],
+        hypotheses: HypothesisTests | None,
+    ) -> pd.DataFrame | None:
+        """Verdicts under either treatment of missing answers, where there are any."""
+        if survey is None or self.estimator not in ("ML", "MLR"):
+            return None
+        names = model_variables(structural_text or measurement_text)
+        if not survey.frame[list(names)].isna().any(axis=None):
+            return None
+        other = replace(self, missing="fiml" if self.missing == "listwise" else "listwise")
+        try:
+            measurement = other._fit(measurement_text, survey)
+            structural = other._fit(structural_text, survey) if structural_text else None
+            validity = assess_validity(measurement) if measurement.converged else None
+            ledger = build_ledger(measurement, validity, structural)
+            judged = None
+            if structural is not None:
+                judged = other._judge(structural, ledger, survey, [])
+        except SqvalidError:
+            # Too few complete respondents for the other way; the study itself stands.
+            return steps.verdicts_by_method(self.missing, answers, hypotheses, None, None)
+        theirs = build_answers(ledger, measurement, validity, judged)
+        return steps.verdicts_by_method(self.missing, answers, hypotheses, theirs, judged)
 
     def _screen(
         self, survey: Survey | None, text: str, notes: list[Diagnostic]
@@ -390,8 +429,7 @@ class Study:
                     data,
                     group=column,
                     steps=("configural", "metric"),
-                    estimator=self.estimator,
-                    seed=self.seed,
+                    **self._options(),
                 )
             except SqvalidError as error:
                 told = {"column": column, "reason": str(error).split("\n")[0]}
@@ -421,7 +459,7 @@ class Study:
             name: steps.rival_text(words, instrument, factors)
             for name, words in self.rivals.items()
         }
-        options: dict[str, Any] = {"estimator": self.estimator, "seed": self.seed}
+        options = self._options()
         if survey is None:
             options |= {"cov": self.matrix, "n_obs": self.n_obs}
             return compare_rivals(models, None, primary="measurement", **options)
@@ -437,9 +475,7 @@ class Study:
             return None
         data = check_items(survey.frame, model_variables(text), group=self.invariance)
         try:
-            return assess_invariance(
-                text, data, group=self.invariance, estimator=self.estimator, seed=self.seed
-            )
+            return assess_invariance(text, data, group=self.invariance, **self._options())
         except SqvalidError as error:
             # A group in which the model cannot be estimated leaves the rest standing.
             told = {"column": self.invariance, "reason": str(error).split("\n")[0]}
@@ -497,17 +533,18 @@ class Study:
             # Every one of them is a diagnostic of the result as well, and the report prints it.
             warnings.simplefilter("ignore", SqvalidWarning)
             if survey is None:
-                return sem(
-                    text,
-                    cov=self.matrix,
-                    n_obs=self.n_obs,
-                    estimator=self.estimator,
-                    seed=self.seed,
-                )
+                return sem(text, cov=self.matrix, n_obs=self.n_obs, **self._options())
             data = check_items(survey.frame, model_variables(text), group=self.group)
             if self.group is not None:
-                return sem(text, data, estimator=self.estimator, group=self.group, seed=self.seed)
-            return sem(text, data, estimator=self.estimator, seed=self.seed)
+                return sem(text, data, group=self.group, **self._options())
+            return sem(text, data, **self._options())
+
+    def _options(self) -> Any:
+        """Options of every fit of the study."""
+        options: dict[str, Any] = {"estimator": self.estimator, "seed": self.seed}
+        if self.matrix is None and self.missing != "listwise":
+            options["missing"] = self.missing
+        return options
 
     def _provenance(self, survey: Survey | None, fit: FitResult) -> dict[str, Any]:
         packages = ("numpy", "scipy", "pandas", "semopy")
@@ -517,6 +554,7 @@ class Study:
             "seed": self.seed,
             "estimator": self.estimator,
             "group": self.group or "",
+            "missing": self.missing,
             "versions": {
                 "sqvalid": __version__,
                 "python": platform.python_version(),

@@ -181,6 +181,8 @@ def draft_plan(path: str | os.PathLike[str], *, missing_codes: Sequence[object] 
             for name, members in dimensions.items()
         ]
     lines += ["", "[analysis]", 'estimator = "MLR"', "smallest_effect = 0.10"]
+    if numeric and frame[numeric].isna().any(axis=None):
+        lines.append('missing = "fiml"   # or "listwise": only complete respondents')
     if groups:
         lines.append(f"# invariance = {_quoted(groups[0])}   # groups: {_listed(groups)}")
     durations = [c for c in rest if _DURATION.search(c) and frame[c].dtype.kind in "iuf"]

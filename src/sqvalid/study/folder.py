@@ -57,6 +57,8 @@ def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
         tables["invariance"] = result.invariance.frame
     if result.sensitivity is not None:
         tables["sensitivity"] = result.sensitivity.reset_index()
+    if result.missing_methods is not None:
+        tables["missing_methods"] = result.missing_methods
     for name, opinion in result.opinions.items():
         if opinion.available:
             tables[f"second_opinion_{name}"] = opinion.estimates

@@ -75,6 +75,7 @@ class _AnalysisPart(_Part):
     invariance: str | None = None
     alpha: float = Field(default=0.05, gt=0.0, lt=0.5)
     smallest_effect: float | None = Field(default=None, gt=0.0, lt=1.0)
+    missing: Literal["listwise", "fiml"] = "listwise"
 
 
 class _ScreeningPart(_Part):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sqvalid.errors import InputError
-from sqvalid.findings import Ledger
+from sqvalid.findings import Answer, Ledger
 from sqvalid.hypotheses import Hypothesis, HypothesisTests, judge_hypotheses, read_hypotheses
 from sqvalid.instruments import Instrument
 from sqvalid.latent import FitResult
@@ -214,3 +214,49 @@ def compare_flagged(
     if not screening.flagged.any() or screening.flagged.all():
         return None
     return compare_without_flagged(survey, screening, numbers)
+
+
+def verdicts_by_method(
+    method: str,
+    answers: Sequence[Answer],
+    hypotheses: HypothesisTests | None,
+    other_answers: Sequence[Answer] | None,
+    other_hypotheses: HypothesisTests | None,
+) -> pd.DataFrame:
+    """What the treatment of missing answers does to every verdict.
+
+    Parameters
+    ----------
+    method : {"listwise", "fiml"}
+        The one of the study.
+    answers, hypotheses
+        Under it.
+    other_answers, other_hypotheses
+        Under the other one; None where it could not be carried out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        kind ("answer" or "hypothesis"), name, listwise, fiml; a verdict that could not be reached
+        is empty.
+    """
+    other = "fiml" if method == "listwise" else "listwise"
+
+    def verdicts(
+        asked: Sequence[Answer] | None, tests: HypothesisTests | None
+    ) -> dict[tuple[str, str], str]:
+        found: dict[tuple[str, str], str] = {
+            ("answer", answer.question): answer.verdict for answer in asked or ()
+        }
+        if tests is not None:
+            for row in tests.frame.to_dict("records"):
+                name = f"{row['id']} ({row['group']})" if row.get("group") else str(row["id"])
+                found[("hypothesis", name)] = row["verdict"]
+        return found
+
+    ours, theirs = verdicts(answers, hypotheses), verdicts(other_answers, other_hypotheses)
+    rows = [
+        {"kind": kind, "name": name, method: verdict, other: theirs.get((kind, name), "")}
+        for (kind, name), verdict in ours.items()
+    ]
+    return pd.DataFrame(rows, columns=["kind", "name", "listwise", "fiml"])
