@@ -18,7 +18,8 @@ SMALL = [A, B, MLR, MLM]
 
 def fit(work, data):
     function = sqvalid.sem if work.paths else sqvalid.cfa
-    result = function(work.model, data, estimator=work.estimator)
+    missing = "fiml" if work.missing else "listwise"
+    result = function(work.model, data, estimator=work.estimator, missing=missing)
     return result, result.parameters, result.fit_measures
 
 

@@ -35,7 +35,7 @@ def test_the_study_example_is_toml_with_the_keys_of_the_demo() -> None:
     example = tomllib.loads(block("[study]"))
     plan = Plan.model_validate(example)
     assert set(example) == {
-        "study", "data", "instrument", "model", "exclusions", "rivals", "hypotheses",
+        "study", "data", "instrument", "model", "analysis", "exclusions", "rivals", "hypotheses",
     }  # fmt: skip
     assert len(read_hypotheses(plan.hypotheses)) == 5
     assert plan.exclusions[0].rule in RULES
