@@ -49,6 +49,11 @@ class Block:
     thresholds, slopes, gamma : optional
         Thresholds of ordinal variables, slopes on fixed covariates, asymptotic covariance
         of the sample statistics. Each is None until the statistics it belongs to are computed.
+    owner : ndarray of int, shape (t,), optional
+        Which variable each threshold is of; `thresholds` also has minus the means of continuous
+        variables, variable after variable.
+    levels : tuple of (ndarray or None)
+        Categories of ordinal variables.
     patterns : PatternData, optional
         Respondents by what they answered. Where it is there, `cases` have gaps (NaN), and means
         and covariance are maximum-likelihood estimates from what was answered.
@@ -70,6 +75,8 @@ class Block:
     slopes: Array | None = None
     gamma: Array | None = None
     patterns: PatternData | None = None
+    owner: NDArray[np.intp] | None = None
+    levels: tuple[Array | None, ...] = ()
     weights: Array | None = None
     clusters: NDArray[np.int64] | None = None
 
@@ -187,7 +194,7 @@ class Moments:
         digest = hashlib.sha256()
         for block in self.blocks:
             for item in fields(block):
-                if item.name == "patterns":
+                if item.name in ("patterns", "levels"):
                     # Made of the cases.
                     continue
                 value = getattr(block, item.name)

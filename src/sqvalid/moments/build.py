@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from sqvalid.errors import InputError, SurveyError
 from sqvalid.moments.blocks import Array, Block, Moments
 from sqvalid.moments.em import em_moments
+from sqvalid.moments.ordinal import ordinal_moments
 from sqvalid.moments.patterns import pattern_data
 
 # Cases are summed in pieces of this many rows: centred products of a long file stay in cache.
 _CHUNK_ROWS = 8192
+# An ordered item with more categories than this is a number.
+_MOST_CATEGORIES = 30
 
 
 def mean_and_covariance(cases: Array) -> tuple[Array, Array]:
@@ -145,6 +148,8 @@ def moments_from_frame(
     weights: str | None = None,
     incomplete: bool = False,
     given: Sequence[str] = (),
+    ordered: Sequence[str] = (),
+    pairwise: bool = False,
 ) -> Moments:
     """Moments of `variables`, one block per group.
 
@@ -167,6 +172,11 @@ def moments_from_frame(
         rows are used.
     given : sequence of str
         Variables that must be there even so: covariates whose distribution is not modelled.
+    ordered : sequence of str
+        Variables whose answers are ordered categories: moments are then thresholds and
+        polychoric or polyserial correlations with their asymptotic covariance.
+    pairwise : bool
+        With `ordered`: every statistic uses the respondents who answered what it is of.
 
     Raises
     ------
@@ -179,14 +189,14 @@ def moments_from_frame(
     cases = numeric_columns(frame, places[: len(variables)])
     answered = _answered(frame, variables, cases)
     n_empty = n_ungiven = 0
-    if incomplete:
+    if incomplete or pairwise:
         complete = np.asarray(answered.any(axis=1))
         n_empty = int((~complete).sum())
         known = answered[:, [list(variables).index(name) for name in given]].all(axis=1)
         n_ungiven = int((complete & ~known).sum())
         complete &= known
         # With complete answers the two ways are one.
-        incomplete = not answered[complete].all()
+        incomplete = not pairwise and not answered[complete].all()
     else:
         complete = np.asarray(answered.all(axis=1))
     labels: list[str]
@@ -209,6 +219,7 @@ def moments_from_frame(
             remedy="Use fewer items, or missing='fiml'.",
         )
     scaled = None if weights is None else _sampling_weights(frame, weights, complete)
+    levels = _levels(variables, ordered, cases[complete])
     blocks, rows = [], []
     for code, label in enumerate(labels):
         where = np.flatnonzero(complete & (codes == code))
@@ -222,6 +233,10 @@ def moments_from_frame(
                 f"All respondents{of_group} are in one cluster of {cluster!r}.",
                 remedy="Cluster-robust statistics need two clusters at the very least.",
             )
+        if ordered:
+            blocks.append(_ordinal_block(label, tuple(variables), chosen, levels))
+            rows.append(where)
+            continue
         make = _incomplete_block if incomplete else _block
         blocks.append(make(label, tuple(variables), chosen, own, drawn))
         rows.append(where)
@@ -293,6 +308,69 @@ def _refuse_constant(names: Sequence[str], of_group: str) -> None:
             f"{', '.join(repr(name) for name in names)}.",
             remedy="An item without variance cannot be analysed: leave it out of the model.",
         )
+
+
+def _levels(
+    variables: Sequence[str], ordered: Sequence[str], cases: Array
+) -> tuple[Array | None, ...]:
+    """Categories of every ordered variable, over all groups."""
+    out: list[Array | None] = []
+    for j, name in enumerate(variables):
+        if name not in ordered:
+            out.append(None)
+            continue
+        found = np.unique(cases[:, j][~np.isnan(cases[:, j])])
+        _refuse_constant([name] if len(found) < 2 else [], "")
+        if len(found) > _MOST_CATEGORIES:
+            raise SurveyError(
+                f"Item {name!r} has {len(found)} different answers: too many for an ordered item.",
+                remedy="Leave it out of ordered=, and it is taken as a number.",
+            )
+        out.append(found)
+    return tuple(out)
+
+
+def _ordinal_block(
+    label: str, variables: tuple[str, ...], cases: Array, levels: tuple[Array | None, ...]
+) -> Block:
+    """A block of thresholds and polychoric correlations."""
+    of_group = f" in group {label!r}" if label else ""
+    if len(cases) < 2:
+        raise SurveyError(
+            f"There are {len(cases)} respondents{of_group}; a correlation needs more.",
+            remedy="Drop or merge the group." if label else None,
+        )
+    for j, (name, level) in enumerate(zip(variables, levels, strict=True)):
+        own = cases[:, j][~np.isnan(cases[:, j])]
+        if not len(own):
+            raise SurveyError(f"Nobody{of_group} answered {name!r}.", remedy="Leave it out.")
+        _refuse_constant([name] if np.ptp(own) == 0 else [], of_group)
+        if level is not None and len(empty := np.setdiff1d(level, own)):
+            raise SurveyError(
+                f"Nobody{of_group} chose {', '.join(f'{value:g}' for value in empty)} of {name!r}, "
+                "which others did.",
+                remedy="Put that category together with its neighbour, in all groups.",
+            )
+    found = ordinal_moments(cases, levels)
+    means = np.zeros(len(variables))
+    numeric = [j for j, level in enumerate(levels) if level is None]
+    for j in numeric:
+        means[j] = -found.thresholds[found.owner == j][0]
+    owner = found.owner.copy()
+    owner.flags.writeable = False
+    return Block(
+        label,
+        variables,
+        len(cases),
+        found.covariance,
+        means,
+        cases,
+        kinds=tuple("continuous" if level is None else "ordinal" for level in levels),
+        thresholds=found.thresholds,
+        gamma=found.gamma,
+        owner=owner,
+        levels=levels,
+    )
 
 
 def _incomplete_block(
