@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from sqvalid.latent import full_information, inference, moment_weights, robust
+from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.constraints import unconstrained
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective, gather_expected
 from sqvalid.latent.implied import Array, Layout, Place, Slots, empty_matrices, make_slots, put
@@ -102,7 +104,7 @@ def moment_weight(problem: Problem, options: FitOptions, g: int, local: Local) -
     match options.discrepancy:
         case "ULS":
             return robust.Weight("identity")
-        case "WLS":
+        case "WLS" | "DWLS":
             return robust.Weight("dense", target.weights)
         case "GLS":
             return robust.Weight("normal", target.inverse)
@@ -118,6 +120,11 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
     for g, (slots, target, local) in enumerate(
         zip(view.objective.slots, view.objective.targets, view.locals_, strict=True)
     ):
+        if target.ordinal is not None:
+            jacobian = np.zeros((target.ordinal.plan.size, view.objective.n_free))
+            jacobian[:, slots.target] = statistic_jacobian(slots, local)
+            out.append(ordinal_spread(target.ordinal, jacobian, target.weight))
+            continue
         weight = moment_weight(problem, options, g, local)
         gamma = problem.blocks[g].gamma
         if gamma is None:
@@ -138,6 +145,13 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
             spread = robust.MomentSpread(gamma, dense, jacobian, target.weight)
         out.append(spread)
     return out
+
+
+def ordinal_spread(target: OrdinalTarget, jacobian: Array, share: float) -> robust.Spread:
+    """How the statistics of ordered answers vary, under the estimator's weights."""
+    if target.weights.ndim == 1:
+        return robust.DiagonalSpread(target.gamma, target.weights, jacobian, share)
+    return robust.MomentSpread(target.gamma, target.weights, jacobian, share)
 
 
 def weighted_information(problem: Problem, options: FitOptions, view: View) -> Array:
@@ -476,6 +490,8 @@ def run_tests(
     first_order : ndarray, shape (q, q), optional
         Mean cross-product of the scores, for Yuan-Bentler tests.
     """
+    if problem.is_categorical:
+        return _categorical_tests(problem, options, view)
     statistics = {"standard": _plain(view.chisq, view.df)}
     by_formula = {"standard", "yuan.bentler.mplus", "bollen.stine"}
     quick = (
@@ -524,6 +540,55 @@ def run_tests(
             "browne.residual.nt.model", problem, view, normal_theory_locals=theory
         )
     return FitTests(MappingProxyType(statistics), MappingProxyType(baseline), h0, h1, residual)
+
+
+def _categorical_tests(problem: Problem, options: FitOptions, view: View) -> FitTests:
+    """Tests of a model for ordered answers.
+
+    The independence model leaves thresholds, slopes, means and variances free, which it then fits
+    exactly as far as the weights let it; correlations are zero.
+    """
+    statistics = {"standard": _plain(view.chisq, view.df)}
+    statistics |= _scaled(problem, options, view)
+    half_f, df = 0.0, 0
+    groups: list[robust.Spread] = []
+    inverses = []
+    n_free = sum(
+        t.ordinal.plan.size - len(t.ordinal.plan.first)
+        for t in problem.objective.targets
+        if t.ordinal is not None
+    )
+    count = 0
+    for target in problem.objective.targets:
+        found = target.ordinal
+        assert found is not None
+        free = found.plan.size - len(found.plan.first)
+        df += len(found.plan.first)
+        rest = found.values[free:]
+        if found.weights.ndim == 1:
+            half_f += 0.5 * target.weight * float(rest @ (found.weights[free:] * rest))
+            inner = np.diag(found.weights[:free])
+        else:
+            # Free statistics take up what is correlated with the fixed ones.
+            inner = found.weights[:free, :free]
+            across = found.weights[:free, free:] @ rest
+            form = float(rest @ found.weights[free:, free:] @ rest)
+            half_f += 0.5 * target.weight * (form - float(across @ np.linalg.solve(inner, across)))
+        jacobian = np.zeros((found.plan.size, n_free))
+        jacobian[:free, count : count + free] = np.eye(free)
+        count += free
+        groups.append(ordinal_spread(found, jacobian, target.weight))
+        inverses.append(np.linalg.inv(inner) / target.weight)
+    baseline = {"standard": _plain(2.0 * problem.multiplier * half_f, df)}
+    names = [name for name in options.tests if name in SCALED]
+    if names:
+        inverse = block_diag(*inverses)
+        meat = robust.meat_matrix(groups)
+        base = View(problem.objective, (), inverse, np.eye(n_free), baseline["standard"].stat, df)
+        baseline |= {name: _correct(name, base, groups, inverse, meat) for name in names}
+    return FitTests(
+        MappingProxyType(statistics), MappingProxyType(baseline), None, None, float("nan")
+    )
 
 
 def _yuan_bentler_bread(options: FitOptions, view: View) -> Array:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sqvalid.errors import UnsupportedError
+from sqvalid.latent.categorical import statistic_names
 from sqvalid.latent.constraints import make_functions, named_values, tangent_basis
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Target
 from sqvalid.latent.estimation import Estimate
@@ -63,12 +64,29 @@ def implied_targets(free: Estimate, restricted: Estimate) -> tuple[Target, ...]:
     out = []
     for block, target in zip(free.problem.blocks, free.problem.objective.targets, strict=True):
         g = place[block.group]
+        if target.ordinal is not None:
+            out.append(_implied_statistics(free, restricted, target, g, len(out)))
+            continue
         order = [restricted.problem.blocks[g].variables.index(name) for name in block.variables]
         state = restricted.locals_[g].state
         sigma = state.sigma[np.ix_(order, order)]
         means = None if target.means is None else state.mu[order]
         out.append(Target(sigma, means, log_det(sigma), target.weight))
     return tuple(out)
+
+
+def _implied_statistics(
+    free: Estimate, restricted: Estimate, target: Target, g: int, own: int
+) -> Target:
+    """The same for ordered answers: statistics, each with the weight one."""
+    ordinal, there = target.ordinal, restricted.locals_[g].ordinal
+    assert ordinal is not None
+    assert there is not None
+    known = statistic_names(there.target.plan, restricted.problem.slots[g].layout)
+    place = {name: i for i, name in enumerate(known)}
+    wanted = statistic_names(ordinal.plan, free.problem.slots[own].layout)
+    values = there.values[[place[name] for name in wanted]]
+    return replace(target, ordinal=replace(ordinal, values=values, weights=np.ones(len(values))))
 
 
 def _names(table: ParameterTable) -> set[str]:
@@ -138,7 +156,7 @@ def reproduce(free: Estimate, restricted: Estimate) -> Reproduction:
     # Whatever the estimator, maximum likelihood knows best when two moments are equal.
     objective = replace(
         problem.objective,
-        estimator=MaximumLikelihood(),
+        estimator=problem.objective.estimator if problem.is_categorical else MaximumLikelihood(),
         targets=implied_targets(free, restricted),
     )
     starts = [parameters_by_name(free, restricted), free.theta]

@@ -263,7 +263,49 @@ class MomentSpread:
         return float(np.sum(v_gamma * v_gamma.T)), float(np.sum(inverse * inner))
 
 
-Spread = GroupSpread | MomentSpread
+@dataclass(frozen=True, eq=False)
+class DiagonalSpread:
+    r"""The same where the weights are a diagonal, as for statistics of ordered answers.
+
+    Parameters
+    ----------
+    gamma : ndarray, shape (s, s)
+    weight : ndarray, shape (s,)
+    jacobian : ndarray, shape (s, q)
+    share : float
+    """
+
+    gamma: Array
+    weight: Array
+    jacobian: Array
+    share: float
+
+    @cached_property
+    def _weighted(self) -> Array:
+        return self.weight[:, None] * self.jacobian
+
+    @cached_property
+    def _through(self) -> Array:
+        """Gamma V Delta."""
+        return np.asarray(self.gamma @ self._weighted)
+
+    def meat(self) -> Array:
+        r""":math:`\Delta' V \Gamma V \Delta`, shape (q, q)."""
+        return np.asarray(self._weighted.T @ self._through)
+
+    def trace(self) -> float:
+        """tr(V Gamma)."""
+        return float(self.weight @ np.diag(self.gamma))
+
+    def second_order(self, inverse: Array) -> tuple[float, float]:
+        """tr((V Gamma)^2) and tr(B Delta'V Gamma V Gamma V Delta)."""
+        # Gamma is symmetric: the trace is a quadratic form of its squared elements.
+        own = float(self.weight @ (self.gamma * self.gamma) @ self.weight)
+        inner = (self._through * self.weight[:, None]).T @ self._through
+        return own, float(np.sum(inverse * inner))
+
+
+Spread = GroupSpread | MomentSpread | DiagonalSpread
 
 
 def group_spread(
