@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -52,27 +53,27 @@ class Layout:
         """Number of variables."""
         return len(self.ordered)
 
-    @property
+    @cached_property
     def widths(self) -> Index:
         """Thresholds, or the one intercept, of every variable."""
         return np.where(self.ordered, self.n_levels - 1, 1)
 
-    @property
+    @cached_property
     def starts(self) -> Index:
         """First entry of every variable, and the number of all of them, shape (p + 1,)."""
         return np.concatenate([[0], np.cumsum(self.widths)]).astype(np.intp)
 
-    @property
+    @cached_property
     def owner(self) -> Index:
         """Which variable an entry of the first part belongs to."""
         return np.repeat(np.arange(self.n_variables), self.widths)
 
-    @property
+    @cached_property
     def n_thresholds(self) -> int:
         """Length of the first part."""
         return int(self.widths.sum())
 
-    @property
+    @cached_property
     def variance_places(self) -> Index:
         """Where the variance of every variable stands; -1 for an ordered one."""
         before = self.n_thresholds + self.n_variables * self.n_covariates
@@ -110,6 +111,9 @@ class Margins:
         What the covariates add to the variable behind an ordered one.
     influence : ndarray, shape (n, n_first)
         What every respondent adds to the statistics' errors.
+    by_answer : ndarray, shape (p, k + 1, k - 1)
+        The same of the thresholds of an ordered variable without covariates, and before weights, by
+        category; the last row, of zeros, is for a missing answer.
     covariates : ndarray, shape (n, q)
     weights : ndarray, shape (n,), optional
     """
@@ -123,6 +127,7 @@ class Margins:
     residuals: Array
     shift: Array
     influence: Array
+    by_answer: Array
     covariates: Array
     weights: Array | None
 
@@ -152,19 +157,23 @@ def item_codes(values: Array, levels: Sequence[Array | None]) -> Index:
     ----------
     values : ndarray, shape (n, p)
     levels : sequence of (ndarray or None)
-        Categories in order, None for a numeric variable.
+        Categories in order, whole numbers; None for a numeric variable.
     """
-    codes = np.zeros(values.shape, dtype=np.intp)
-    missing = np.isnan(values)
+    n, p = values.shape
+    # Whole numbers without a gap need no search: all such items at once.
+    lowest, plain = np.zeros(p), np.ones(p, dtype=bool)
     for j, level in enumerate(levels):
-        if level is None:
-            continue
-        if np.array_equal(level, np.arange(len(level)) + level[0]):
-            # Whole numbers without a gap need no search.
-            codes[:, j] = np.where(missing[:, j], 0.0, values[:, j] - level[0])
-        else:
-            codes[:, j] = np.searchsorted(level, values[:, j])
-        codes[missing[:, j], j] = -1
+        if level is not None:
+            lowest[j] = level[0]
+            plain[j] = level[-1] - level[0] == len(level) - 1
+    numeric = np.array([level is None for level in levels])
+    gap = np.subtract(values, lowest, out=np.zeros((n, p)), where=~numeric)
+    gap[np.isnan(gap)] = -1.0
+    codes = gap.astype(np.intp)
+    for j, level in enumerate(levels):
+        if level is not None and not plain[j]:
+            there = ~np.isnan(values[:, j])
+            codes[there, j] = np.searchsorted(level, values[there, j])
     return codes
 
 
@@ -206,16 +215,20 @@ def margins(
     slopes, residuals = np.zeros((p, x.shape[1])), np.zeros((n, p))
     influence = np.zeros((n, layout.n_first), order="F")
     starts, places = layout.starts, layout.variance_places
-    if not layout.n_covariates:
-        _put_threshold_influence(influence, layout, thresholds, counts, codes)
+    by_answer = _threshold_influence(layout, thresholds, counts)
     for j in range(p):
+        if ordered[j] and not layout.n_covariates:
+            # Column by column, as the influence lies in memory; category -1 is the last row.
+            table = by_answer[j, :, : n_levels[j] - 1].T
+            influence[:, starts[j] : starts[j + 1]] = table[:, codes[:, j]].T
+            continue
         own = np.r_[starts[j] : starts[j + 1], layout.slope_places(j)]
         if not ordered[j]:
             found = _regression(values[:, j], x, weights)
             intercepts[j], slopes[j], variances[j] = found.intercept, found.slopes, found.variance
             residuals[:, j] = found.residuals / np.sqrt(found.variance)
             influence[:, np.r_[own, places[j]]] = found.influence
-        elif layout.n_covariates:
+        else:
             tau, slopes[j], influence[:, own] = _probit(
                 codes[:, j], thresholds[j, 1 : n_levels[j]], x, weights
             )
@@ -232,28 +245,24 @@ def margins(
         residuals=residuals,
         shift=x @ slopes.T,
         influence=influence,
+        by_answer=by_answer,
         covariates=x,
         weights=weights,
     )
 
 
-def _put_threshold_influence(
-    influence: Array, layout: Layout, thresholds: Array, counts: Array, codes: Index
-) -> None:
+def _threshold_influence(layout: Layout, thresholds: Array, counts: Array) -> Array:
     """(1 - F) / phi where the answer is at or below a threshold, else -F / phi, over n."""
-    total = counts.sum(axis=1)
-    below = np.cumsum(counts, axis=1)
-    for j in np.flatnonzero(layout.ordered):
-        width = int(layout.n_levels[j]) - 1
-        share = below[j, :width] / total[j]
-        at = np.arange(width)
-        # By category, the last row for a missing answer.
-        table = np.zeros((width + 2, width))
-        table[:-1] = (np.arange(width + 1)[:, None] <= at) - share
-        table /= density(thresholds[j, 1 : width + 1]) * total[j]
-        where = slice(layout.starts[j], layout.starts[j + 1])
-        # Column by column, as the influence lies in memory; -1 is the last row.
-        influence[:, where] = table.T[:, codes[:, j]].T
+    k = counts.shape[1]
+    total = counts.sum(axis=1)[:, None]
+    share = np.cumsum(counts, axis=1)[:, : k - 1] / total
+    chosen = np.arange(k + 1)[:, None] <= np.arange(k - 1)
+    # Beyond a variable's own thresholds nothing is read, and nothing is to be divided by.
+    own = np.arange(1, k)[None, :] < layout.n_levels[:, None]
+    height = np.where(own, density(thresholds[:, 1:-1]), 1.0) * total
+    out = np.asarray((chosen[None] - share[:, None, :]) / height[:, None, :])
+    out[:, k] = 0.0
+    return out * own[:, None, :]
 
 
 @dataclass(frozen=True, eq=False)

@@ -183,16 +183,8 @@ def _tabled_pairs(
     tables = pair_tables(codes, n_levels, columns, rows, first.weights)
     pairs = ordered_pairs(tables, first.thresholds, n_levels, columns, rows, zero_cells=zero_cells)
     k = tables.shape[1]
-    # What an answer adds by way of the thresholds of its own item; the last row is a missing one.
-    own = np.zeros((len(n_levels), k + 1, k - 1))
-    for j in np.flatnonzero(first.layout.ordered):
-        width = n_levels[j] - 1
-        begin = first.layout.starts[j]
-        of_item = first.influence[:, begin : begin + width]
-        if first.weights is not None:
-            of_item = of_item / first.weights[:, None]
-        some = np.array([int(np.argmax(codes[:, j] == c)) for c in range(width + 1)])
-        own[j, : width + 1, :width] = of_item[some]
+    # What an answer adds by way of the thresholds of its own item.
+    own = first.by_answer
     by_first = np.einsum("mac,mc->ma", own[columns], pairs.cross_first)
     by_second = np.einsum("mac,mc->ma", own[rows], pairs.cross_second)
     table = np.zeros((len(where), k + 1, k + 1))

@@ -224,19 +224,22 @@ def ordered_pairs(
 
 def _certain(counts: Array, cells: _Cells, probability: Array, rho: Array) -> Mask:
     """Whether no answers contradict a correlation of one, which then fits best."""
-    edge = certain_probability(
-        cells.low[:, :-1, None],
-        cells.low[:, 1:, None],
-        cells.high[:, None, :-1],
-        cells.high[:, None, 1:],
-        np.sign(rho)[:, None, None],
-    )
-    someone = counts > 0
+    low, high = cells.low, cells.high
+    # Where the ranges of the two answers have something in common once one has the sign of rho.
+    up = (rho > 0)[:, None]
+    bottom = np.where(up, low[:, :-1], -low[:, 1:])[:, :, None]
+    top = np.where(up, low[:, 1:], -low[:, :-1])[:, :, None]
     # Thresholds that are equal differ by rounding.
-    possible = np.asarray((~someone | (edge > 1e-12)).all(axis=(1, 2)))
-    ratio = np.ones_like(edge)
-    np.divide(edge, probability, out=ratio, where=someone & possible[:, None, None])
-    return np.asarray(possible & (np.einsum("mab,mab->m", counts, np.log(ratio)) >= 0.0))
+    meet = np.minimum(top, high[:, None, 1:]) - np.maximum(bottom, high[:, None, :-1]) > 1e-9
+    out = np.asarray((meet | (counts <= 0)).all(axis=(1, 2)))
+    for m in np.flatnonzero(out):
+        edge = certain_probability(
+            low[m, :-1, None], low[m, 1:, None], high[m, :-1], high[m, 1:], np.sign(rho[m])
+        )
+        someone = counts[m] > 0
+        gain = np.log(edge[someone]) - np.log(probability[m][someone])
+        out[m] = counts[m][someone] @ gain >= 0.0
+    return out
 
 
 def _newton_step(probability: Array, slope: Array, bend: Array, shares: Array, rho: Array) -> Array:
@@ -344,10 +347,13 @@ def _series_start(tables: Array, thresholds: Array, first: Index, second: Index)
     sums = np.stack([(height * value).sum(axis=1) for value in polynomials])
     factorial = np.cumprod(np.arange(1.0, 8.0))
     terms = sums[:, first] * sums[:, second] / factorial[:, None]
-    powers = np.arange(1, 8)[:, None]
     rho = np.clip(target / np.maximum(terms[0], 1e-12), -0.9, 0.9)
     for _ in range(3):
-        value = (terms * rho**powers).sum(axis=0) - target
-        slope = (terms * powers * rho ** (powers - 1)).sum(axis=0)
+        value, slope = np.zeros_like(rho), np.zeros_like(rho)
+        for term in terms[::-1]:
+            slope = slope * rho + value
+            value = value * rho + term
+        slope = slope * rho + value
+        value = value * rho - target
         rho = np.clip(rho - value / np.maximum(slope, 0.2 * terms[0] + 1e-12), -0.9, 0.9)
     return np.asarray(rho)
