@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
 
 from sqvalid.errors import InputError, UnsupportedError
 from sqvalid.moments.patterns import PatternData, pattern_data
@@ -16,12 +17,54 @@ from sqvalid.moments.patterns import PatternData, pattern_data
 Array = NDArray[np.float64]
 Kind = Literal["continuous", "ordinal"]
 
+# Fields of a block that are arrays of numbers.
+_FLOATS = (
+    "covariance",
+    "means",
+    "cases",
+    "thresholds",
+    "slopes",
+    "gamma",
+    "weights",
+    "influence",
+    "x_means",
+    "x_covariance",
+)
+
 
 def frozen_array(values: Any) -> Array:
     """Copy `values` into a float array that cannot be written to."""
     out = np.array(values, dtype=np.float64, order="C")
     out.flags.writeable = False
     return out
+
+
+class _Gamma:
+    """`gamma` of a block: what was given, or made of `influence` when it is first read."""
+
+    @overload
+    def __get__(self, block: None, owner: type | None = None) -> None: ...
+    @overload
+    def __get__(self, block: Block, owner: type | None = None) -> Array | None: ...
+    def __get__(self, block: Block | None, owner: type | None = None) -> Array | None:
+        # Asked of the class, this is the default of the field.
+        if block is None:
+            return None
+        kept: Array | None = block.__dict__.get("gamma")
+        if kept is None and block.influence is not None:
+            kept = np.asarray(block.total_weight * _gram(block.influence))
+            kept.flags.writeable = False
+            block.__dict__["gamma"] = kept
+        return kept
+
+    def __set__(self, block: Block, value: Array | None) -> None:
+        block.__dict__["gamma"] = value
+
+
+def _gram(values: Array) -> Array:
+    """Cross-products of columns: one triangle is computed, the other copied."""
+    upper = dsyrk(1.0, values, trans=1) if values.flags.f_contiguous else dsyrk(1.0, values.T)
+    return np.asarray(upper + np.triu(upper, 1).T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +89,32 @@ class Block:
         1 is the lowest level.
     kinds : tuple of {"continuous", "ordinal"}
         Measurement kind per variable.
-    thresholds, slopes, gamma : optional
-        Thresholds of ordinal variables, slopes on fixed covariates, asymptotic covariance
-        of the sample statistics. Each is None until the statistics it belongs to are computed.
+    thresholds : ndarray, shape (t,), optional
+        Thresholds of ordinal variables and minus the means of continuous ones, variable after
+        variable.
     owner : ndarray of int, shape (t,), optional
-        Which variable each threshold is of; `thresholds` also has minus the means of continuous
-        variables, variable after variable.
+        Which variable each entry of `thresholds` is of.
     levels : tuple of (ndarray or None)
         Categories of ordinal variables.
+    influence : ndarray, shape (n_obs, s), optional
+        What every respondent adds to the errors of the ordinal statistics: thresholds; slopes,
+        covariate after covariate; variances of continuous variables; lower triangle of the
+        covariance matrix without its diagonal, column by column.
+    gamma : ndarray, shape (s, s), optional
+        Asymptotic covariance of the statistics. Where `influence` is there it is
+        ``total_weight * influence.T @ influence``, computed when it is first read, and kept.
+    conditional : tuple of str
+        Covariates that the ordinal statistics are given; they stand last in `variables`. Then
+        `thresholds` (with minus the intercepts) and `owner` are of the variables before them,
+        `covariance` is that of their residuals and of the covariates, with zeros between the
+        two, and `means` are intercepts and the means of the covariates.
+    slopes : ndarray, shape (p - q, q), optional
+        Slopes on the covariates, of the normal variables behind ordinal ones.
+    x_means, x_covariance : ndarray, optional
+        Moments of the covariates, shapes (q,) and (q, q); the divisor is N - 1, or the sum of the
+        weights, as in lavaan.
+    empty_cells : ndarray of int, shape (p, p), optional
+        Pairs of categories that nobody chose together, by pair of ordinal variables.
     patterns : PatternData, optional
         Respondents by what they answered. Where it is there, `cases` have gaps (NaN), and means
         and covariance are maximum-likelihood estimates from what was answered.
@@ -73,22 +134,33 @@ class Block:
     kinds: tuple[Kind, ...] = ()
     thresholds: Array | None = None
     slopes: Array | None = None
-    gamma: Array | None = None
+    gamma: _Gamma = _Gamma()
     patterns: PatternData | None = None
     owner: NDArray[np.intp] | None = None
     levels: tuple[Array | None, ...] = ()
     weights: Array | None = None
     clusters: NDArray[np.int64] | None = None
+    influence: Array | None = None
+    conditional: tuple[str, ...] = ()
+    x_means: Array | None = None
+    x_covariance: Array | None = None
+    empty_cells: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("covariance", "means", "cases", "thresholds", "slopes", "gamma", "weights"):
-            value = getattr(self, name)
+        for name in _FLOATS:
+            value = self.__dict__[name]
             if value is not None and (not isinstance(value, np.ndarray) or value.flags.writeable):
                 object.__setattr__(self, name, frozen_array(value))
         if self.clusters is not None:
             codes = np.array(self.clusters, dtype=np.int64)
             codes.flags.writeable = False
             object.__setattr__(self, "clusters", codes)
+        for name in ("owner", "empty_cells"):
+            value = getattr(self, name)
+            if value is not None and value.flags.writeable:
+                value = np.array(value, dtype=np.intp)
+                value.flags.writeable = False
+                object.__setattr__(self, name, value)
         if not self.kinds:
             object.__setattr__(self, "kinds", ("continuous",) * len(self.variables))
 
@@ -96,6 +168,20 @@ class Block:
     def n_variables(self) -> int:
         """Number of variables, p."""
         return len(self.variables)
+
+    @property
+    def is_ordinal(self) -> bool:
+        """Whether these are statistics of ordered answers."""
+        return self.thresholds is not None
+
+    @property
+    def gamma_diagonal(self) -> Array | None:
+        """Asymptotic variances of the statistics, without the rest of `gamma`."""
+        if self.influence is not None and self.__dict__["gamma"] is None:
+            return np.asarray(
+                self.total_weight * np.einsum("ns,ns->s", self.influence, self.influence)
+            )
+        return None if self.gamma is None else np.diag(self.gamma)
 
     @property
     def total_weight(self) -> float:
@@ -106,7 +192,7 @@ class Block:
         """Return the block restricted to `variables`, in that order."""
         if tuple(variables) == self.variables:
             return self
-        if any(getattr(self, name) is not None for name in ("thresholds", "slopes", "gamma")):
+        if self.is_ordinal or self.gamma is not None:
             raise UnsupportedError("Variables of a block with ordinal statistics are not selected.")
         place = {name: i for i, name in enumerate(self.variables)}
         missing = [name for name in variables if name not in place]
@@ -194,7 +280,9 @@ class Moments:
         digest = hashlib.sha256()
         for block in self.blocks:
             for item in fields(block):
-                if item.name in ("patterns", "levels"):
+                if item.name in ("patterns", "levels", "influence", "empty_cells") or (
+                    item.name == "gamma" and block.influence is not None
+                ):
                     # Made of the cases.
                     continue
                 value = getattr(block, item.name)
