@@ -190,6 +190,7 @@ def _moments(
             pairwise=missing == "pairwise",
             given=_covariates(spec),
             conditional=conditional,
+            **columns,
         )
     return moments_from_frame(
         _as_frame(data, wanted),

@@ -57,6 +57,8 @@ def ordinal_scores(
     """
     assert block.cases is not None
     plan, m = here.target.plan, layout.n_latents
+    if m == 0:
+        return np.empty((block.n_obs, 0))
     p = len(state.sigma)
     modelled = np.setdiff1d(np.arange(p), plan.given)
     factors = state.phi[:m, :m]
