@@ -85,23 +85,24 @@ class Correlations(Result):
         Notes
         -----
         The interval is symmetric in Fisher's z. `p` is of the test that the correlation is zero:
-        by t on n - 2 degrees of freedom for Pearson's and Spearman's, by the estimate over its
-        standard error otherwise. `empty_cells` is NaN where the pair is not of two ordered items.
+        by t on n - 2 degrees of freedom without an ordered item, by the normal distribution of
+        the estimate over its standard error with one. `empty_cells` is NaN where the pair is not
+        of two ordered items.
         """
         r, se = self.matrix.to_numpy(dtype=float), self.standard_errors.to_numpy(dtype=float)
         n = self.n_pairs.to_numpy(dtype=float)
         columns, rows = np.triu_indices(len(r), k=1)
         items = np.array(self.matrix.columns, dtype=object)
         r, se, n = r[columns, rows], se[columns, rows], n[columns, rows]
-        low, high = _interval(r, se, n, self.method, self.level)
-        tabled = self.method in ("pearson", "spearman")
+        of_order = self.matrix.columns.isin(self.ordered)
+        both = of_order[columns] & of_order[rows]
+        plain = ~(of_order[columns] | of_order[rows])
+        low, high = _interval(r, se, n, plain, self.method, self.level)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.abs(r) / se
-        p = 2.0 * stdtr(n - 2.0, -z) if tabled else erfc(z / math.sqrt(2.0))
+        p = np.where(plain, 2.0 * stdtr(n - 2.0, -z), erfc(z / math.sqrt(2.0)))
         empty = np.full(len(r), np.nan)
         if self.empty_cells is not None:
-            of_ordered = self.matrix.columns.isin(self.ordered)
-            both = of_ordered[columns] & of_ordered[rows]
             empty[both] = self.empty_cells.to_numpy(dtype=float)[columns, rows][both]
         return pd.DataFrame(
             {
@@ -183,7 +184,7 @@ def correlate(
     Standard errors of Pearson's and Spearman's correlations are sqrt((1 - r^2)/(n - 2)); the
     interval of Spearman's has the variance of Bonett & Wright. Those of the other methods come from
     the influence of every respondent on thresholds and correlation together (Muthen), with
-    lavaan's factor n/(n - 1).
+    lavaan's factor n/(n - 1); pairs of numeric items have Pearson's there, too.
 
     References
     ----------
@@ -226,12 +227,10 @@ def correlate(
     found = None
     if of_order:
         found = ordinal_moments(answers, levels)
-        r, se = _from_moments(found, np.array([level is None for level in levels]))
+        r, se = _from_moments(found, np.array([level is None for level in levels]), n_pairs)
     else:
         r = _pearson(answers, ranks=method == "spearman")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            se = np.sqrt((1.0 - r * r) / (n_pairs - 2.0))
-        se[n_pairs < 3] = np.nan
+        se = _pearson_error(r, n_pairs)
     np.fill_diagonal(r, 1.0)
     np.fill_diagonal(se, np.nan)
 
@@ -319,7 +318,14 @@ def _pearson(answers: Array, *, ranks: bool) -> Array:
     return out
 
 
-def _from_moments(found: OrdinalMoments, numeric: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+def _pearson_error(r: Array, n: Array) -> Array:
+    """Standard errors that go with Student's t."""
+    return np.sqrt(np.maximum(1.0 - r * r, 0.0) / np.where(n > 2, n - 2.0, np.nan))
+
+
+def _from_moments(
+    found: OrdinalMoments, numeric: npt.NDArray[np.bool_], n_pairs: Array
+) -> tuple[Array, Array]:
     """Correlations of ordinal moments, and their standard errors."""
     variances = np.diag(found.covariance)
     sd = np.sqrt(variances)
@@ -334,7 +340,10 @@ def _from_moments(found: OrdinalMoments, numeric: npt.NDArray[np.bool_]) -> tupl
         influence[:, own] -= of_variance * (r[columns, rows][own] / (2.0 * variances[side[own]]))
     se = np.full((p, p), np.nan)
     se[columns, rows] = se[rows, columns] = _spread(influence)
-    certain = found.certain
+    # Two numbers: as for Pearson's. Their cross-products of scores rest on normality more heavily.
+    two = np.outer(numeric, numeric)
+    se = np.where(two, _pearson_error(r, n_pairs), se)
+    certain = found.certain & ~two
     se[certain] = np.nan
     return np.where(certain, np.sign(r), r), se
 
@@ -361,18 +370,21 @@ def _thresholds(
     return pd.DataFrame(rows, columns=["item", "category", "est", "se"]).astype({"category": int})
 
 
-def _interval(r: Array, se: Array, n: Array, method: str, level: float) -> tuple[Array, Array]:
-    """Limits, symmetric in Fisher's z."""
+def _interval(
+    r: Array,
+    se: Array,
+    n: Array,
+    plain: npt.NDArray[np.bool_],
+    method: str,
+    level: float,
+) -> tuple[Array, Array]:
+    """Limits, symmetric in Fisher's z; `plain` are pairs without an ordered item."""
     inside = np.abs(r) < 1.0
     safe = np.where(inside, r, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if method == "pearson":
-            width = 1.0 / np.sqrt(n - 3.0)
-        elif method == "spearman":
-            width = np.sqrt((1.0 + safe * safe / 2.0) / (n - 3.0))
-        else:
-            width = se / (1.0 - safe * safe)
-    width = np.where(inside & np.isfinite(width), width * float(ndtri(0.5 + level / 2.0)), np.nan)
+    more = safe * safe / 2.0 if method == "spearman" else 0.0
+    of_plain = np.sqrt((1.0 + more) / np.where(n > 3, n - 3.0, np.nan))
+    width = np.where(plain, of_plain, se / (1.0 - safe * safe))
+    width = np.where(inside, width * float(ndtri(0.5 + level / 2.0)), np.nan)
     return np.tanh(np.arctanh(safe) - width), np.tanh(np.arctanh(safe) + width)
 
 
