@@ -12,7 +12,7 @@ from sqvalid.errors import SurveyError
 from sqvalid.moments.blocks import Array, Block
 from sqvalid.moments.ordinal import OrdinalMoments, ordinal_moments
 
-__all__ = ["item_levels", "ordinal_block", "refuse_constant"]
+__all__ = ["item_levels", "ordinal_block", "refuse_apart", "refuse_constant"]
 
 # An ordered item with more categories than this is a number.
 MOST_CATEGORIES = 30
@@ -151,7 +151,7 @@ def ordinal_block(
     if x is not None:
         _refuse_dependent(conditional, x, of_group)
     there = ~np.isnan(answers)
-    _refuse_apart(variables, there, of_group)
+    refuse_apart(variables, there, of_group)
     found = ordinal_moments(answers, levels[:p], covariates=x, weights=weights)
     _refuse_determined(variables, levels, found, of_group)
     covariance, means = found.covariance, np.zeros(len(variables))
@@ -231,8 +231,8 @@ def _refuse_dependent(names: tuple[str, ...], x: Array, of_group: str) -> None:
             )
 
 
-def _refuse_apart(variables: tuple[str, ...], there: NDArray[np.bool_], of_group: str) -> None:
-    """Pairs that nobody answered both of."""
+def refuse_apart(variables: tuple[str, ...], there: NDArray[np.bool_], of_group: str) -> None:
+    """Raise SurveyError where nobody, or one respondent only, answered both items of a pair."""
     if there.all():
         return
     both = there.T.astype(float) @ there
