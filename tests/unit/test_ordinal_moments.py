@@ -169,8 +169,10 @@ def test_covariates_must_be_answered(frame: pd.DataFrame) -> None:
     gaps.loc[10:19, "a"] = np.nan
     gaps.loc[20, ITEMS] = np.nan
     found = moments_from_frame(gaps, ITEMS, ordered=ITEMS, conditional=["x"], pairwise=True)
-    assert found.n_obs == 190
+    # One respondent answered the covariate only.
+    assert found.n_obs == 189
     assert found.n_without_covariate == 10
+    assert found.n_without_answers == 1
 
 
 def test_pairs_without_a_correlation(frame: pd.DataFrame) -> None:

@@ -208,7 +208,9 @@ def moments_from_frame(
     answered = _answered(frame, variables, cases)
     n_empty = n_ungiven = 0
     if incomplete or pairwise:
-        complete = np.asarray(answered.any(axis=1))
+        # What is given says nothing by itself; covariates stand last.
+        own = len(variables) - len(conditional)
+        complete = np.asarray(answered[:, :own].any(axis=1))
         n_empty = int((~complete).sum())
         known = answered[:, [list(variables).index(name) for name in given]].all(axis=1)
         n_ungiven = int((complete & ~known).sum())

@@ -35,8 +35,8 @@ __all__ = ["OrdinalMoments", "ordinal_moments"]
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-# Numbers per array of what is computed case by case for several pairs at a time.
-_PIECE = 400_000
+# Numbers per array of what is computed case by case, several pairs at a time: they stay in cache.
+_PIECE = 16_000
 
 
 @dataclass(frozen=True, eq=False)
