@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import sqvalid as sq
 from sqvalid.errors import EstimationError, OptionError, SurveyError, UnsupportedError
 from sqvalid.moments import moments_from_frame
 
@@ -109,7 +110,7 @@ def test_a_category_that_one_group_lacks_is_named(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("column", "says"),
     [
-        (lambda a: pd.Categorical(a, ordered=True), "pandas categories"),
+        (lambda a: pd.Categorical(a), "pandas categories without an order"),
         (lambda a: a > 2, "true and false"),
         (lambda a: a / 2, "2 different answers that are not whole numbers"),
         (lambda a: np.where(a > 2, "yes", "no"), "not numbers"),
@@ -121,6 +122,20 @@ def test_a_category_that_one_group_lacks_is_named(frame: pd.DataFrame) -> None:
 def test_columns_that_are_no_ordered_item(frame: pd.DataFrame, column, says: str) -> None:
     with pytest.raises(SurveyError, match=says):
         moments_from_frame(frame.assign(a=column(frame["a"])), ITEMS, ordered=ITEMS)
+
+
+def test_ordered_pandas_categories_are_their_numbers(frame: pd.DataFrame) -> None:
+    words = ["never", "seldom", "often", "always"]
+    said = frame["a"].map(dict(enumerate(words, start=1)))
+    said[5] = None
+    typed = frame.assign(a=pd.Categorical(said, categories=words, ordered=True))
+    before = frame.astype({"a": float})
+    before.loc[5, "a"] = np.nan
+    one, other = (moments_from_frame(data, ITEMS, ordered=ITEMS) for data in (before, typed))
+    assert other.n_obs == 199
+    np.testing.assert_array_equal(one.blocks[0].gamma, other.blocks[0].gamma)
+    found = sq.correlate(typed, ITEMS, method="polychoric")
+    np.testing.assert_allclose(found.matrix, other.blocks[0].covariance, atol=1e-12)
 
 
 def test_thirty_categories_are_ordered_categories(frame: pd.DataFrame) -> None:
