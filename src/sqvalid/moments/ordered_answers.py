@@ -280,7 +280,7 @@ def _refuse_determined(
     if len(pairs):
         a, b = pairs[0]
         raise SurveyError(
-            f"No answers to {variables[a]!r} and {variables[b]!r}{of_group} contradict a "
-            f"correlation of {np.sign(found.covariance[a, b]):.0f}, and so they have no other.",
+            f"The answers to {variables[a]!r} and {variables[b]!r}{of_group} set no bound to their "
+            f"correlation: it goes to {np.sign(found.covariance[a, b]):.0f}.",
             remedy="Leave one of the two out of the model, or put thin categories together.",
         )
