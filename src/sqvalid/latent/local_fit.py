@@ -21,7 +21,6 @@ from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.sampling import refuse_sampling
-from sqvalid.moments.patterns import saturated_information
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 
@@ -89,11 +88,14 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     """Weights in place of the information, where they are not normal-theory ones at Sigma."""
     options, problem = estimate.options, estimate.problem
     if problem.is_incomplete:
-        observed = options.information != "expected"
         out = []
-        for local in estimate.locals_:
+        for block, local in zip(problem.blocks, estimate.weighting_locals, strict=True):
             assert local.products is not None
-            out.append(saturated_information(local.products, observed=observed))
+            out.append(
+                full_information.moment_information(
+                    options.information, block, local.products, local.state.mu
+                )
+            )
         return out
     if options.discrepancy == "ML" and options.h1_information == "structured":
         return None
@@ -124,7 +126,7 @@ def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
             block,
             fixed=problem.fixed_index(g),
             robust=options.se in SANDWICHES,
-            observed=options.information != "expected",
+            information=options.information,
         )
         for g, block in enumerate(problem.blocks)
     ]

@@ -263,7 +263,13 @@ class FitResult(Result):
         if kind == "first.order" and any(b.cases is None for b in problem.blocks):
             raise UnsupportedError("First-order information needs the answers, not a matrix.")
         info: InformationKind = kind  # type: ignore[assignment]
-        matrix = information_matrix(info, problem.objective, self.estimate.locals_, problem.blocks)
+        matrix = information_matrix(
+            info,
+            problem.objective,
+            self.estimate.locals_,
+            problem.blocks,
+            self.fit_options.h1_information,
+        )
         names = [row.name for row in self.table.free_rows()]
         return pd.DataFrame(matrix, index=names, columns=names)
 
@@ -543,10 +549,8 @@ class FitResult(Result):
 
     def expected_inverse(self) -> Array:
         """Inverse expected information per observation under the constraints, shape (q, q)."""
-        problem = self.estimate.problem
-        return constrained_inverse(
-            problem.objective.expected(self.estimate.locals_), self.estimate.tangent
-        ).matrix
+        expected = self.estimate.problem.objective.expected(self.estimate.weighting_locals)
+        return constrained_inverse(expected, self.estimate.tangent).matrix
 
     # -- face ---------------------------------------------------------------------------
 
