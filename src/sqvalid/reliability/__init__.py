@@ -1,7 +1,9 @@
-"""How consistently a set of items measures: item analysis, alpha, omega, CR and AVE.
+"""How consistently a set of items measures: alpha, omega, CR, AVE, agreement, gaps.
 
-The numbers are functions of covariance matrices and loadings (:mod:`.coefficients`);
-:func:`assess_reliability` puts them together.
+The numbers are functions of covariance matrices, loadings and answers (:mod:`.coefficients`,
+:mod:`.bounds`, :mod:`.hierarchy`, :mod:`.categorical`, :mod:`.intervals`);
+:func:`assess_reliability` puts them together, and the table :data:`COEFFICIENTS` says which is
+which.
 """
 
 from __future__ import annotations
@@ -40,6 +42,16 @@ from sqvalid.reliability.coefficients import (
     standardized_alpha,
     weighted_variance_extracted,
 )
+from sqvalid.reliability.comparing import AlphaComparison, compare_alphas
+from sqvalid.reliability.composites import (
+    GapReliability,
+    assess_gap_reliability,
+    difference_reliability,
+    stratified_alpha,
+    weighted_composite_reliability,
+)
+from sqvalid.reliability.general import GeneralFactor, assess_general_factor
+from sqvalid.reliability.raters import IntraclassCorrelation, intraclass_correlation
 from sqvalid.screening.keying import items_against
 
 if TYPE_CHECKING:
@@ -47,22 +59,34 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COEFFICIENTS",
+    "AlphaComparison",
     "Coefficient",
+    "GapReliability",
+    "GeneralFactor",
+    "IntraclassCorrelation",
     "Reliability",
     "alpha_standard_error",
+    "assess_gap_reliability",
+    "assess_general_factor",
     "assess_reliability",
     "average_variance_extracted",
+    "check_dimensions",
+    "compare_alphas",
     "correlation_from_covariance",
     "cronbach_alpha",
+    "difference_reliability",
     "feldt_interval",
     "group_frames",
     "guttman_lambda6",
+    "intraclass_correlation",
     "item_rest_correlations",
     "item_total_correlations",
     "omega_total",
     "overlap_corrected_correlations",
     "squared_multiple_correlations",
     "standardized_alpha",
+    "stratified_alpha",
+    "weighted_composite_reliability",
     "weighted_variance_extracted",
 ]
 
@@ -270,9 +294,29 @@ def _scale_diagnostics(scale: _Scale, alpha: float) -> Iterator[Diagnostic]:
         yield Diagnostic("item_against_scale", "warning", items, group)
 
 
-def _check_dimensions(
+def check_dimensions(
     dimensions: Mapping[str, Sequence[str]] | None, available: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
+    """Return dimensions whose items are all there.
+
+    Parameters
+    ----------
+    dimensions : mapping of str to sequence of str, or None
+        Items of each dimension.
+    available : sequence of str
+        Columns of the data.
+
+    Returns
+    -------
+    dict of str to tuple of str
+
+    Raises
+    ------
+    OptionError
+        No dimensions, or one without items.
+    InputError
+        An item that is not there.
+    """
     if not dimensions:
         raise OptionError(
             "Reliability needs to know which items belong together.",
@@ -496,7 +540,7 @@ def assess_reliability(
             source if isinstance(source, Survey) else Survey(source, dimensions=dimensions or {})
         )
         frame = survey.frame
-        chosen = _check_dimensions(
+        chosen = check_dimensions(
             survey.dimensions if dimensions is None else dimensions, list(frame.columns)
         )
         scales = list(_scales_from_frame(frame, chosen))

@@ -20,6 +20,7 @@ __all__ = [
     "coefficient_h",
     "common_variance_shares",
     "composite_shares",
+    "factor_determinacy",
     "percent_uncontaminated",
     "schmid_leiman",
     "second_order_omegas",
@@ -49,6 +50,8 @@ class Decomposition:
         Residual covariances.
     membership : ndarray (p, m) of bool
         Which items make up the subscale of a group factor.
+    group_correlation : ndarray (m, m), optional
+        Where group factors are allowed to correlate; by default they do not.
     """
 
     general: Array
@@ -56,6 +59,7 @@ class Decomposition:
     covariance: Array
     residual: Array
     membership: Bools
+    group_correlation: Array | None = None
 
 
 def schmid_leiman(
@@ -134,8 +138,10 @@ def composite_shares(parts: Decomposition) -> dict[str, Array]:
     chosen = np.vstack([np.ones((1, p)), parts.membership.T.astype(float)])
     variance = ((chosen @ parts.covariance) * chosen).sum(axis=1)
     general = (chosen @ parts.general) ** 2 / variance
-    squares = (chosen @ parts.group) ** 2 / variance[:, None]
-    own = np.concatenate([[squares[0].sum()], squares[np.arange(1, m + 1), np.arange(m)]])
+    sums = chosen @ parts.group
+    phi = np.eye(m) if parts.group_correlation is None else parts.group_correlation
+    own = np.concatenate([[sums[0] @ phi @ sums[0]], sums[np.arange(1, m + 1), np.arange(m)] ** 2])
+    own = own / variance
     residual = ((chosen @ parts.residual) * chosen).sum(axis=1) / variance
     return {
         "omega_total": general + own,
@@ -223,6 +229,36 @@ def coefficient_h(loadings: Array) -> float:
     return information / (1.0 + information)
 
 
+def factor_determinacy(loadings: Array, phi: Array, correlation: Array) -> Array:
+    r"""Correlation of factors with their best linear estimates.
+
+    .. math:: \sqrt{diag(\Phi \Lambda' \Sigma^{-1} \Lambda \Phi)}
+
+    Parameters
+    ----------
+    loadings : ndarray (p, m)
+        Standardised pattern.
+    phi : ndarray (m, m)
+        Factor correlations.
+    correlation : ndarray (p, p)
+        Implied correlations.
+
+    Returns
+    -------
+    ndarray (m,)
+        NaN where the matrix is not positive definite.
+
+    References
+    ----------
+    Guttman (1955); Beauducel (2011).
+    """
+    if np.linalg.eigvalsh(correlation)[0] <= 0.0:
+        return np.full(loadings.shape[1], np.nan)
+    structure = loadings @ phi
+    squares = (structure * np.linalg.solve(correlation, structure)).sum(axis=0)
+    return np.asarray(np.sqrt(np.clip(squares, 0.0, None)))
+
+
 def second_order_omegas(
     loadings: Array,
     second: Array,
@@ -231,6 +267,10 @@ def second_order_omegas(
     residual: Array,
 ) -> dict[str, float]:
     r"""Three ways to ask how well a second-order factor is measured.
+
+    ``factors`` is the reliability of an unweighted sum of latent variables. It depends on how
+    these are scaled: fixing a loading or a variance per first-order factor gives two values.
+    The other two do not depend on it.
 
     Parameters
     ----------
