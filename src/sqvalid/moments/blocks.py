@@ -24,6 +24,20 @@ def frozen_array(values: Any) -> Array:
     return out
 
 
+def vech_places(p: int) -> NDArray[np.intp]:
+    """Place of entry (i, j) of a symmetric p x p matrix in its lower triangle by columns.
+
+    Examples
+    --------
+    >>> vech_places(3).tolist()
+    [[0, 1, 2], [1, 3, 4], [2, 4, 5]]
+    """
+    columns, rows = np.triu_indices(p)
+    out = np.empty((p, p), dtype=np.intp)
+    out[rows, columns] = out[columns, rows] = np.arange(len(rows))
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Sample statistics of one group at one level.
@@ -49,6 +63,8 @@ class Block:
     thresholds, slopes, gamma : optional
         Thresholds of ordinal variables, slopes on fixed covariates, asymptotic covariance
         of the sample statistics. Each is None until the statistics it belongs to are computed.
+        Without thresholds, `gamma` is that of the means and of the lower triangle of the
+        covariance column by column.
     owner : ndarray of int, shape (t,), optional
         Which variable each threshold is of; `thresholds` also has minus the means of continuous
         variables, variable after variable.
@@ -106,7 +122,7 @@ class Block:
         """Return the block restricted to `variables`, in that order."""
         if tuple(variables) == self.variables:
             return self
-        if any(getattr(self, name) is not None for name in ("thresholds", "slopes", "gamma")):
+        if any(getattr(self, name) is not None for name in ("thresholds", "slopes")):
             raise UnsupportedError("Variables of a block with ordinal statistics are not selected.")
         place = {name: i for i, name in enumerate(self.variables)}
         missing = [name for name in variables if name not in place]
@@ -130,7 +146,17 @@ class Block:
             means=None if self.means is None else self.means[keep],
             cases=None if self.cases is None else self.cases[:, keep],
             kinds=tuple(self.kinds[i] for i in keep),
+            gamma=None if self.gamma is None else self._select_gamma(keep),
         )
+
+    def _select_gamma(self, keep: list[int]) -> Array:
+        """Gamma of the means and covariances of some variables."""
+        assert self.gamma is not None
+        p = self.n_variables
+        columns, rows = np.triu_indices(len(keep))
+        chosen = np.asarray(keep, dtype=np.intp)
+        pairs = p + vech_places(p)[chosen[rows], chosen[columns]]
+        return np.asarray(self.gamma[np.ix_(*[np.concatenate([chosen, pairs])] * 2)])
 
 
 @dataclass(frozen=True, eq=False)
