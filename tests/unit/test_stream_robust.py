@@ -69,6 +69,26 @@ def test_gamma_is_the_covariance_of_the_casewise_moments() -> None:
     np.testing.assert_allclose(part.gamma, alone.gamma, rtol=1e-9)
 
 
+@pytest.mark.parametrize("points", [5, 7, 100])
+def test_sums_of_ratings_are_exact(points: int) -> None:
+    z = normals(3, 0, 6000).reshape(-1, 3)
+    ratings = np.clip(np.rint(0.7 * points + 0.25 * points * (z + z[:, :1])), 1, points)
+    frame = pd.DataFrame(ratings, columns=["a", "b", "c"])
+    gamma = sq.stream_moments([frame[:900], frame[900:]], "abc", gamma=True).blocks[0].gamma
+    values = frame.to_numpy(dtype=int).astype(object)
+    n = len(values)
+    d = n * values - values.sum(axis=0)  # whole numbers: no rounding until the last division
+    moments = [d[:, j] for j in range(3)]
+    moments += [d[:, j] * d[:, i] for i in range(3) for j in range(i, 3)]
+    for row, left in enumerate(moments):
+        for column, right in enumerate(moments):
+            whole = n * (left * right).sum() - left.sum() * right.sum()
+            power = (1 if row < 3 else 2) + (1 if column < 3 else 2)
+            exact = int(whole) / (n ** (2 + power))
+            assert gamma is not None
+            assert gamma[row, column] == pytest.approx(exact, rel=1e-11, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     "estimator", ["ML", "MLR", "MLM", "MLMV", "MLMVS", "MLF", "ULSM", "ULSMV", "WLS"]
 )

@@ -25,6 +25,8 @@ __all__ = ["stream_moments"]
 BATCH_ROWS = 131_072
 # Rows of products of answers that are in memory at a time.
 _PRODUCT_ROWS = 4096
+# Whole numbers up to here are exact in single precision, in which sums are twice as fast.
+_WHOLE_SINGLE = 2**24
 
 
 @dataclass(eq=False)
@@ -34,7 +36,7 @@ class _FourthMoments:
     Parameters
     ----------
     near : ndarray, shape (p,)
-        A point near the mean: the mean of the first rows.
+        A point near the mean: the mean of the first rows, a whole number for whole answers.
     sums : ndarray, shape (k, k)
         k = 1 + p + p (p + 1) / 2.
     """
@@ -43,9 +45,10 @@ class _FourthMoments:
     sums: Array
 
     @classmethod
-    def near_to(cls, near: Array) -> _FourthMoments:
-        """Nothing summed yet."""
-        p = len(near)
+    def beginning_with(cls, cases: Array) -> _FourthMoments:
+        """Nothing summed yet, but the point chosen."""
+        near, p = cases.mean(axis=0), cases.shape[1]
+        near = np.where((cases == np.rint(cases)).all(axis=0), np.rint(near), near)
         k = 1 + p + p * (p + 1) // 2
         return cls(near, np.zeros((k, k)))
 
@@ -55,7 +58,10 @@ class _FourthMoments:
         columns, rows = np.triu_indices(p)
         for start in range(0, len(cases), _PRODUCT_ROWS):
             z = cases[start : start + _PRODUCT_ROWS] - self.near
-            w = np.empty((len(z), len(self.sums)))
+            # Answers of a rating scale: every sum is a whole number that either type holds.
+            exact = np.abs(z).max() ** 4 * len(z) <= _WHOLE_SINGLE and (z == np.rint(z)).all()
+            z = z.astype(np.float32 if exact else np.float64, copy=False)
+            w = np.empty((len(z), len(self.sums)), dtype=z.dtype)
             w[:, 0] = 1.0
             w[:, 1 : p + 1] = z
             np.multiply(z[:, rows], z[:, columns], out=w[:, p + 1 :])
@@ -100,7 +106,7 @@ class _Sums:
         """Sums of the first complete answers, shape (n, p)."""
         p = cases.shape[1]
         nothing = np.full(p, np.inf)
-        fourth = _FourthMoments.near_to(cases.mean(axis=0)) if gamma else None
+        fourth = _FourthMoments.beginning_with(cases) if gamma else None
         out = cls(np.zeros(p), np.zeros((p, p)), nothing, -nothing, fourth)
         out.add(cases)
         return out
