@@ -245,6 +245,21 @@ def test_groups_clusters_and_robust_options_run_through() -> None:
     assert clustered.outcomes().loc[0, "n_used"] == 3
 
 
+def test_a_population_may_be_a_function(small: Any) -> None:
+    def draw(n: int, replicate: int) -> Any:
+        return sq.simulate_survey(POPULATION, n, replicate=replicate)
+
+    power = sq.estimate_power(draw, MODEL, 80, n_replications=3)
+    for ours, theirs in zip(power.replicates, small.replicates[:3], strict=True):
+        np.testing.assert_array_equal(ours.estimates, theirs.estimates)
+    own = small.parameters()
+    np.testing.assert_allclose(
+        power.parameters()["truth"], own[own["n"] == 80]["truth"], rtol=1e-12
+    )
+    with pytest.raises(OptionError, match="survey="):
+        sq.estimate_power(draw, MODEL, 80, survey={"thresholds": None})
+
+
 def test_truths_may_be_given_and_options_are_checked(small: Any) -> None:
     power = sq.estimate_power(
         POPULATION, MODEL, 80, n_replications=3, truth={"b": 0.25, "SQ=~q1": 0.6}, metric="raw"

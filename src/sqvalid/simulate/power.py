@@ -30,11 +30,13 @@ from sqvalid.moments import Block, Moments
 from sqvalid.simulate.population import Population, population_from_text
 from sqvalid.simulate.survey_maker import SEVEN_POINTS, SimulatedSurvey, simulate_survey
 
-__all__ = ["Decision", "Power", "estimate_power"]
+__all__ = ["Decision", "Draw", "Power", "estimate_power"]
 
 Array = NDArray[np.float64]
 Metric = Literal["raw", "all", "lv", "nox"]
 Decision = Callable[[FitResult], "bool | Mapping[str, bool | None] | None"]
+
+Draw = Callable[[int, int], SimulatedSurvey]
 
 _SEED = 20261122
 _FUNCTIONS: Mapping[str, Callable[..., FitResult]] = MappingProxyType(
@@ -114,7 +116,7 @@ class _Replicate:
 class _Work:
     """What a process needs to carry out studies."""
 
-    population: Population
+    population: Population | Draw
     model: str
     function: str
     options: Mapping[str, Any]
@@ -125,11 +127,17 @@ class _Work:
     decisions: Mapping[str, Decision]
     seed: int
 
+    def draw(self, n: int, replicate: int) -> SimulatedSurvey:
+        """The answers of one simulated study."""
+        if isinstance(self.population, Population):
+            return simulate_survey(
+                self.population, n, seed=self.seed, replicate=replicate, **self.survey
+            )
+        return self.population(n, replicate)
+
     def fit(self, n: int, replicate: int) -> FitResult:
         """The fit of one simulated study."""
-        drawn = simulate_survey(
-            self.population, n, seed=self.seed, replicate=replicate, **self.survey
-        )
+        drawn = self.draw(n, replicate)
         data = drawn.frame if self.prepare is None else self.prepare(drawn)
         return _FUNCTIONS[self.function](self.model, data, **self.options)
 
@@ -443,7 +451,10 @@ def _row_names(frame: pd.DataFrame) -> list[str]:
 
 def _population_moments(work: _Work, fit: FitResult) -> Moments | None:
     """Moments of the population in the units of the answers, or None where they are not known."""
-    population, columns = work.population, work.survey.get("columns") or {}
+    columns = work.survey.get("columns") or {}
+    population = work.population
+    if not isinstance(population, Population):
+        population = population(fit.n_obs, 0).population
     names = fit.moments.blocks[0].variables
     if any(name not in population.names for name in names):
         return None
@@ -462,6 +473,9 @@ def _population_moments(work: _Work, fit: FitResult) -> Moments | None:
 
 
 def _has_categories(work: _Work, names: Sequence[str]) -> bool:
+    """Whether answers are in categories; those of a function are taken to be."""
+    if not isinstance(work.population, Population):
+        return True
     cuts = work.survey.get("thresholds", SEVEN_POINTS)
     columns = work.survey.get("columns") or {}
     given = set(work.population.thresholds)
@@ -502,7 +516,7 @@ def _truths(work: _Work, fit: FitResult, given: Mapping[str, float]) -> pd.DataF
 
 
 def estimate_power(
-    population: str | Population,
+    population: str | Population | Draw,
     model: str,
     n: int | Sequence[int],
     *,
@@ -525,8 +539,10 @@ def estimate_power(
 
     Parameters
     ----------
-    population : str or Population
-        What is true; see :func:`simulate_survey`.
+    population : str, Population or callable
+        What is true; see :func:`simulate_survey`. A callable takes the number of respondents and
+        of the replicate and returns a :class:`SimulatedSurvey`; `survey`, `standardized` and
+        `seed` are then its own business.
     model : str
         What is fitted. Where it leaves out what is true, the rates are those of a model that
         misfits.
@@ -608,6 +624,12 @@ def estimate_power(
     check_choice("function", function, _FUNCTIONS)
     if metric is not None:
         check_choice("metric", metric, ("raw", "all", "lv", "nox"))
+    if survey and callable(population):
+        raise OptionError(
+            "survey= describes how answers are drawn, and the population is a function that "
+            "draws them.",
+            remedy="Put it into the function.",
+        )
     if isinstance(population, str):
         population = population_from_text(population, standardized=standardized)
     work = _Work(
