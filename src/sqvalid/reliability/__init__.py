@@ -7,7 +7,7 @@ The numbers are functions of covariance matrices and loadings (:mod:`.coefficien
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from sqvalid.reliability.coefficients import (
 from sqvalid.screening.keying import items_against
 
 if TYPE_CHECKING:
+    from sqvalid.latent.bootstrap import Bootstrap, Interval
     from sqvalid.latent.result import FitResult
 
 __all__ = [
@@ -71,7 +72,8 @@ class Reliability(Result):
         median_inter_item_r signal_to_noise omega_total omega_total_implied
         composite_reliability ave ave_weighted``. ``omega_total`` divides by the observed variance
         of the sum score, ``omega_total_implied`` by the implied one. What a model is needed for
-        is NaN without one.
+        is NaN without one. With a bootstrap, ``omega_total`` and the columns after it have
+        ``_ci_lower`` and ``_ci_upper`` as well.
     items : pandas.DataFrame
         One row per group and item: ``group dimension item mean sd item_total_r
         item_total_r_std item_total_r_corrected item_rest_r alpha_if_deleted
@@ -402,6 +404,8 @@ def assess_reliability(
     dimensions: Mapping[str, Sequence[str]] | None = None,
     *,
     level: float = 0.95,
+    bootstrap: Bootstrap | None = None,
+    interval: Interval = "percentile",
 ) -> Reliability:
     """Assess the reliability of every dimension.
 
@@ -419,7 +423,11 @@ def assess_reliability(
         Items of each dimension. By default those of the survey's instrument, or the
         indicators of the model's factors.
     level : float
-        Coverage of the interval of alpha.
+        Coverage of the intervals.
+    bootstrap : Bootstrap, optional
+        Of the fit, from :func:`bootstrap_fit`: intervals of what the model is needed for.
+    interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
+        Kind of these intervals.
 
     Returns
     -------
@@ -428,7 +436,8 @@ def assess_reliability(
     Raises
     ------
     OptionError
-        No dimensions, or one without items, or a level outside (0, 1).
+        No dimensions, or one without items, a level outside (0, 1), or a bootstrap of another
+        fit.
     InputError
         An item is not there, is constant, or has fewer than two complete answers.
     """
@@ -436,6 +445,10 @@ def assess_reliability(
 
     if not 0.0 < level < 1.0:
         raise OptionError(f"level={level!r} must lie between 0 and 1.", remedy="Try level=0.95.")
+    if bootstrap is not None and bootstrap.fit is not source:
+        raise OptionError(
+            "bootstrap= belongs to another fit.", remedy="Draw from this one: bootstrap_fit(fit)."
+        )
     if isinstance(source, FitResult):
         scales = list(_scales_from_fit(source, dimensions))
     else:
@@ -449,7 +462,20 @@ def assess_reliability(
             survey.dimensions if dimensions is None else dimensions, list(frame.columns)
         )
         scales = list(_scales_from_frame(frame, chosen))
-    return _assemble(scales, level)
+    found = _assemble(scales, level)
+    if bootstrap is None:
+        return found
+    from sqvalid.reliability.resampled import model_intervals
+
+    known = [
+        (str(row.get("group", "")), str(row["dimension"]))
+        for row in found.scales.to_dict("records")
+        if not np.isnan(row["ave"])
+    ]
+    ends = model_intervals(bootstrap, known, interval, level)
+    keys = [name for name in ("group", "dimension") if name in found.scales]
+    ends = ends.drop(columns=[name for name in ("group",) if name not in keys])
+    return replace(found, scales=found.scales.merge(ends, how="left", on=keys))
 
 
 def _assemble(scales: Sequence[_Scale], level: float) -> Reliability:
