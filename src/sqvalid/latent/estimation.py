@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from sqvalid.errors import EstimationError, OptionError, UnsupportedError
 from sqvalid.latent import inference, robust
 from sqvalid.latent.bollen_stine import BollenStine, bollen_stine
+from sqvalid.latent.categorical import joint_state
 from sqvalid.latent.constraints import compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.fit_statistics import (
@@ -23,7 +25,7 @@ from sqvalid.latent.fit_statistics import (
     spreads,
     weighted_information,
 )
-from sqvalid.latent.implied import Array, factorise
+from sqvalid.latent.implied import Array, State, factorise
 from sqvalid.latent.optimiser import Solution, minimise
 from sqvalid.latent.options import SANDWICHES, FitOptions
 from sqvalid.latent.problem import Problem, Structure, check_df, make_problem
@@ -74,6 +76,17 @@ class Estimate:
     logl: float | None
     unrestricted_logl: float | None
     bollen_stine: BollenStine | None = None
+
+    @cached_property
+    def states(self) -> tuple[State, ...]:
+        """Matrices and moments of every group, those of given covariates included."""
+        joint = self.problem.joint_slots
+        if joint is None:
+            return tuple(local.state for local in self.locals_)
+        return tuple(
+            joint_state(slots, self.theta, local)
+            for slots, local in zip(joint, self.locals_, strict=True)
+        )
 
     @property
     def chisq(self) -> float:

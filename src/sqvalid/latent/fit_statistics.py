@@ -7,12 +7,13 @@ the independence model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from sqvalid.latent import fourth_moments, full_information, inference, moment_weights, robust
+from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.constraints import unconstrained
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective, gather_expected
 from sqvalid.latent.implied import Array, Layout, Place, Slots, empty_matrices, make_slots, put
@@ -102,7 +103,7 @@ def moment_weight(problem: Problem, options: FitOptions, g: int, local: Local) -
     match options.discrepancy:
         case "ULS":
             return robust.Weight("identity")
-        case "WLS":
+        case "WLS" | "DWLS":
             return robust.Weight("dense", target.weights)
         case "GLS":
             return robust.Weight("normal", target.inverse)
@@ -118,6 +119,11 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
     for g, (slots, target, local) in enumerate(
         zip(view.objective.slots, view.objective.targets, view.locals_, strict=True)
     ):
+        if target.ordinal is not None:
+            jacobian = np.zeros((target.ordinal.plan.size, view.objective.n_free))
+            jacobian[:, slots.target] = statistic_jacobian(slots, local)
+            out.append(ordinal_spread(target.ordinal, jacobian, target.weight))
+            continue
         weight = moment_weight(problem, options, g, local)
         block = problem.blocks[g]
         gamma = block.gamma
@@ -142,6 +148,15 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
             spread = robust.MomentSpread(gamma, dense, jacobian, target.weight)
         out.append(spread)
     return out
+
+
+def ordinal_spread(
+    target: OrdinalTarget, jacobian: Array, share: float
+) -> robust.DiagonalSpread | robust.MomentSpread:
+    """How the statistics of ordered answers vary, under the estimator's weights."""
+    if target.weights.ndim == 1:
+        return robust.DiagonalSpread(target.block, target.weights, jacobian, share)
+    return robust.MomentSpread(target.gamma, target.weights, jacobian, share)
 
 
 def weighted_information(problem: Problem, options: FitOptions, view: View) -> Array:
@@ -203,6 +218,10 @@ def _correct(
     traces = robust.u_gamma_traces(
         groups, inverse, meat, second=name in ("mean.var.adjusted", "scaled.shifted")
     )
+    return _corrected(name, view, traces)
+
+
+def _corrected(name: str, view: View, traces: robust.Traces) -> ScaledStatistic:
     match name:
         case "mean.var.adjusted":
             return robust.mean_variance_adjusted(view.chisq, view.df, traces)
@@ -484,6 +503,8 @@ def run_tests(
     first_order : ndarray, shape (q, q), optional
         Mean cross-product of the scores, for Yuan-Bentler tests.
     """
+    if problem.is_categorical:
+        return _categorical_tests(problem, options, view)
     statistics = {"standard": _plain(view.chisq, view.df)}
     by_formula = {"standard", "yuan.bentler.mplus", "bollen.stine"}
     quick = (
@@ -532,6 +553,62 @@ def run_tests(
             "browne.residual.nt.model", problem, view, normal_theory_locals=theory
         )
     return FitTests(MappingProxyType(statistics), MappingProxyType(baseline), h0, h1, residual)
+
+
+def _categorical_tests(problem: Problem, options: FitOptions, view: View) -> FitTests:
+    """Tests of a model for ordered answers.
+
+    The independence model leaves thresholds, slopes, means and variances free, which it then fits
+    exactly as far as the weights let it; correlations are zero.
+    """
+    statistics = {"standard": _plain(view.chisq, view.df)}
+    statistics |= _scaled(problem, options, view)
+    half_f, df, first, second = 0.0, 0, 0.0, 0.0
+    for target in problem.objective.targets:
+        found = target.ordinal
+        assert found is not None
+        df += len(found.plan.first)
+        part, traces = _independence(found)
+        half_f += target.weight * part
+        first, second = first + traces.first, second + traces.second
+    base = View(problem.objective, (), np.empty(0), np.empty(0), 0.0, df)
+    base = replace(base, chisq=2.0 * problem.multiplier * half_f)
+    baseline = {"standard": _plain(base.chisq, df)}
+    traces = robust.Traces(first, second)
+    baseline |= {name: _corrected(name, base, traces) for name in options.tests if name in SCALED}
+    return FitTests(
+        MappingProxyType(statistics), MappingProxyType(baseline), None, None, float("nan")
+    )
+
+
+def _independence(target: OrdinalTarget) -> tuple[float, robust.Traces]:
+    """F/2 of the independence model of one group, and its traces of U Gamma.
+
+    What is not a correlation is free; with V split into free and fixed statistics the correlations
+    are weighed by :math:`V_{cc} - V_{cf}V_{ff}^{-1}V_{fc}`, which is what U is.
+    """
+    start = target.plan.size - len(target.plan.first)
+    rest = target.values[start:]
+    block = target.block
+    if target.weights.ndim == 1:
+        weight = target.weights[start:]
+        half_f = 0.5 * float(rest @ (weight * rest))
+        influence = block.influence
+        if influence is not None and len(influence) < len(weight):
+            part = influence[:, start:]
+            gram = (part * weight) @ part.T
+            second = block.total_weight**2 * float(np.vdot(gram, gram))
+        else:
+            gamma = target.gamma[start:, start:]
+            second = float(weight @ (gamma * gamma) @ weight)
+        return half_f, robust.Traces(float(weight @ target.gamma_diagonal[start:]), second)
+    across = target.weights[:start, start:]
+    schur = target.weights[start:, start:] - across.T @ np.linalg.solve(
+        target.weights[:start, :start], across
+    )
+    product = schur @ target.gamma[start:, start:]
+    traces = robust.Traces(float(np.trace(product)), float(np.sum(product * product.T)))
+    return 0.5 * float(rest @ schur @ rest), traces
 
 
 def _yuan_bentler_bread(options: FitOptions, view: View) -> Array:

@@ -25,7 +25,7 @@ from sqvalid.moments import Block, vech_places
 
 def has_only_gamma(block: Block) -> bool:
     """Whether fourth moments stand in for the answers of continuous items."""
-    return block.gamma is not None and block.cases is None and block.thresholds is None
+    return block.cases is None and not block.is_ordinal and block.gamma is not None
 
 
 def gamma_of(block: Block, *, with_means: bool, fixed: Sequence[int] = ()) -> Array:

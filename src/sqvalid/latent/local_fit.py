@@ -10,6 +10,11 @@ import numpy as np
 from sqvalid.errors import UnsupportedError
 from sqvalid.latent import full_information, residual_summary
 from sqvalid.latent import residuals as residual_statistics
+from sqvalid.latent.categorical_fit import (
+    ordered_moments,
+    ordinal_residuals,
+    ordinal_summary,
+)
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import moment_weight
 from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
@@ -25,6 +30,8 @@ RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 def group_moments(estimate: Estimate) -> tuple[GroupMoments, ...]:
     """Sample and implied moments of every group."""
     problem = estimate.problem
+    if problem.is_categorical:
+        return tuple(ordered_moments(estimate, g) for g in range(len(problem.blocks)))
     return tuple(
         GroupMoments(
             n_obs=block.total_weight,
@@ -42,7 +49,8 @@ def group_moments(estimate: Estimate) -> tuple[GroupMoments, ...]:
 
 def moment_weights(estimate: Estimate) -> tuple[Array, ...] | None:
     """Weights of the moments per group; None where they are normal-theory ones."""
-    if estimate.options.discrepancy not in ("ULS", "WLS"):
+    categorical = estimate.problem.is_categorical
+    if estimate.options.discrepancy not in ("ULS", "WLS", "DWLS") or categorical:
         return None
     return tuple(_estimator_weights(estimate) or ())
 
@@ -74,7 +82,7 @@ def _weighting(estimate: Estimate) -> dict[str, Any]:
     return {
         "information": options.information,
         "robust": options.se in ("robust.huber.white", "robust.sem")
-        or options.discrepancy == "WLS",
+        or options.discrepancy in ("WLS", "DWLS"),
     }
 
 
@@ -137,6 +145,8 @@ def residuals(
     estimate: Estimate, groups: Sequence[GroupMoments], kind: str
 ) -> list[residual_statistics.Residuals]:
     """Residuals of every group in one of the metrics of `RESIDUAL_KINDS`."""
+    if estimate.problem.is_categorical:
+        return [found for found, _ in ordinal_residuals(estimate, kind)]
     cases = [block.cases for block in estimate.problem.blocks]
     if kind in ("normalized", "standardized"):
         refuse_sampling(estimate.problem.blocks, "Residuals over their standard errors are")
@@ -176,6 +186,8 @@ def summarise_residuals(
     """
     if len(groups) > 1:
         raise UnsupportedError("Summaries of residuals are available for one group only.")
+    if estimate.problem.is_categorical:
+        return ordinal_summary(estimate, kind)
     refuse_sampling(estimate.problem.blocks, "Summaries of residuals are")
     covariance = residual_statistics.residual_covariances(
         groups,

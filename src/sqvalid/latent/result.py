@@ -13,11 +13,14 @@ import pandas as pd
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, UnsupportedError, check_choice
 from sqvalid.latent import fit_indices, global_fit, local_fit, parameter_frames
+from sqvalid.latent.categorical import OrdinalLocal, OrdinalTarget, StatisticPlan
+from sqvalid.latent.categorical_fit import ordinal_residuals
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fourth_moments import has_only_gamma
 from sqvalid.latent.implied import MATRICES, Array
 from sqvalid.latent.inference import InformationKind, constrained_inverse, information_matrix
 from sqvalid.latent.options import FitOptions
+from sqvalid.latent.ordinal_scores import ordinal_scores
 from sqvalid.latent.parameter_table import ParameterTable
 from sqvalid.latent.reference_models import Baseline
 from sqvalid.latent.residual_averages import GroupMoments
@@ -292,7 +295,10 @@ class FitResult(Result):
     # -- moments ------------------------------------------------------------------------
 
     def _frame(self, g: int, matrix: Array) -> pd.DataFrame:
-        names = list(self.table.observed[g])
+        names = self._modelled(g)
+        if len(matrix) > len(names):
+            keep = [j for j, name in enumerate(self.table.observed[g]) if name in set(names)]
+            matrix = matrix[np.ix_(keep, keep)]
         return pd.DataFrame(matrix, index=names, columns=names)
 
     @property
@@ -303,8 +309,10 @@ class FitResult(Result):
 
     @property
     def implied(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
-        """Implied covariance matrices."""
-        return self._per_group(lambda g: self._frame(g, self.estimate.locals_[g].state.sigma))
+        """Implied covariance matrices; correlations where items are ordered."""
+        return self._per_group(
+            lambda g: self._frame(g, self.estimate.locals_[g].implied_covariance)
+        )
 
     @property
     def sample_means(self) -> pd.Series | dict[str, pd.Series]:
@@ -336,14 +344,14 @@ class FitResult(Result):
     @property
     def latent_covariance(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Covariances of the latent variables."""
-        return self._per_group(lambda g: self._latent(g, self.estimate.locals_[g].state.phi))
+        return self._per_group(lambda g: self._latent(g, self.estimate.states[g].phi))
 
     @property
     def latent_correlation(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Correlations of the latent variables."""
 
         def one(g: int) -> pd.DataFrame:
-            phi = self.estimate.locals_[g].state.phi
+            phi = self.estimate.states[g].phi
             variance = np.diag(phi)
             sd = np.sqrt(np.where(variance > 0, variance, np.nan))
             return self._latent(g, phi / np.outer(sd, sd))
@@ -362,7 +370,7 @@ class FitResult(Result):
 
     def _factor_means(self, g: int) -> Array:
         """Means of all factors; without a mean structure covariates keep their sample means."""
-        state = self.estimate.locals_[g].state
+        state = self.estimate.states[g]
         block = self.estimate.problem.blocks[g]
         if self.fit_options.meanstructure or block.means is None:
             return state.eta
@@ -382,7 +390,8 @@ class FitResult(Result):
             self.group_labels, self.estimate.problem.slots, self.estimate.locals_, strict=True
         ):
             observed, factors = list(slots.layout.observed), list(slots.layout.factors)
-            index = {"lambda": observed, "theta": observed, "nu": observed}
+            index = {"lambda": observed, "theta": observed, "nu": observed, "delta": observed}
+            index["tau"] = list(slots.layout.thresholds)
             columns = {"lambda": factors, "theta": observed, "psi": factors, "beta": factors}
             out[label] = {
                 str(name): pd.DataFrame(
@@ -435,12 +444,88 @@ class FitResult(Result):
 
     def mean_residuals(self, kind: str = "raw") -> pd.Series | dict[str, pd.Series]:
         """Residuals of means; NaN where the model has no mean structure."""
+        if self.fit_options.is_categorical:
+            parts = ordinal_residuals(self.estimate, kind)
+            return self._per_group(lambda g: self._numeric_means(g, parts[g][1]))
         found = self._residuals(kind)
 
         def one(g: int) -> pd.Series:
             names = list(self.table.observed[g])
             means = found[g].means
             return pd.Series(np.full(len(names), np.nan) if means is None else means, index=names)
+
+        return self._per_group(one)
+
+    def _numeric_means(self, g: int, values: Array) -> pd.Series:
+        """Residual means from those of thresholds and minus means; zero for ordered items."""
+        plan = self._plan(g)
+        out = pd.Series(0.0, index=self._modelled(g))
+        for place, tau, value in zip(plan.owner, plan.tau, values, strict=True):
+            if tau < 0:
+                out[self.table.observed[g][place]] = -value
+        return out
+
+    def threshold_residuals(self, kind: str = "raw") -> pd.Series | dict[str, pd.Series]:
+        """Residuals of the thresholds of ordered items, named ``item|t1``.
+
+        Parameters
+        ----------
+        kind : {"raw", "cor", "cor.bentler", "normalized", "standardized"}
+            As for :meth:`residuals`.
+        """
+        check_choice("kind", kind, local_fit.RESIDUAL_KINDS)
+        if not self.fit_options.is_categorical:
+            return self._per_group(lambda g: pd.Series(dtype=float))
+        parts = ordinal_residuals(self.estimate, kind)
+        return self._per_group(lambda g: self._threshold_series(g, parts[g][1]))
+
+    def _threshold_series(self, g: int, values: Array) -> pd.Series:
+        """Values of thresholds and minus means as those of thresholds by name."""
+        plan, layout = self._plan(g), self.estimate.problem.slots[g].layout
+        count: dict[str, int] = {}
+        names = []
+        for name in layout.thresholds:
+            count[name] = count.get(name, 0) + 1
+            names.append(f"{name}|t{count[name]}")
+        keep = plan.tau >= 0
+        out = pd.Series(np.nan, index=names)
+        out.iloc[plan.tau[keep]] = values[keep]
+        return out
+
+    def _plan(self, g: int) -> StatisticPlan:
+        local = self.estimate.locals_[g].ordinal
+        assert local is not None
+        return local.target.plan
+
+    def _modelled(self, g: int) -> list[str]:
+        """Observed variables whose moments the model is about: all but given covariates."""
+        names = list(self.table.observed[g])
+        if self.estimate.problem.joint_slots is None:
+            return names
+        given = set(self.table.covariates[g])
+        return [name for name in names if name not in given]
+
+    @property
+    def sample_thresholds(self) -> pd.Series | dict[str, pd.Series]:
+        """Thresholds of ordered items in the sample, named ``item|t1``; empty without any."""
+        return self._thresholds(lambda target, _: target.values)
+
+    @property
+    def implied_thresholds(self) -> pd.Series | dict[str, pd.Series]:
+        """Thresholds of ordered items as the model implies them."""
+        return self._thresholds(lambda _, local: local.values)
+
+    def _thresholds(
+        self, read: Callable[[OrdinalTarget, OrdinalLocal], Array]
+    ) -> pd.Series | dict[str, pd.Series]:
+        if not self.fit_options.is_categorical:
+            return self._per_group(lambda g: pd.Series(dtype=float))
+
+        def one(g: int) -> pd.Series:
+            local = self.estimate.locals_[g].ordinal
+            assert local is not None
+            values = read(local.target, local)[: len(local.target.plan.owner)]
+            return self._threshold_series(g, values)
 
         return self._per_group(one)
 
@@ -492,14 +577,17 @@ class FitResult(Result):
         ):
             if block.cases is None:
                 raise UnsupportedError("Factor scores need the answers, not a matrix.")
-            scores = factor_scores(
-                local.state,
-                slots.layout,
-                block.cases,
-                method,
-                means=block.means if target.means is None else None,
-                latent_means=self._factor_means(g),
-            )
+            if local.ordinal is not None:
+                scores = ordinal_scores(local.state, slots.layout, local.ordinal, block, method)
+            else:
+                scores = factor_scores(
+                    local.state,
+                    slots.layout,
+                    block.cases,
+                    method,
+                    means=block.means if target.means is None else None,
+                    latent_means=self._factor_means(g),
+                )
             rows = self.moments.rows
             index = (
                 self.moments.index[rows[g]]

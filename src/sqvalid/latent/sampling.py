@@ -86,7 +86,7 @@ def refuse_incomplete(blocks: Sequence[Block], what: str) -> None:
     """Raise UnsupportedError where `what` needs complete answers and there are gaps."""
     # Two-stage moments have a Gamma beside their cases; streamed ones have it in their place.
     if any(
-        block.patterns is not None or (block.gamma is not None and block.cases is not None)
+        block.patterns is not None or (block.cases is not None and block.gamma is not None)
         for block in blocks
     ):
         raise UnsupportedError(
