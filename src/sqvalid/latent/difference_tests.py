@@ -249,7 +249,7 @@ def moment_score_covariance(
     ndarray, shape (q, q)
         Per observation, groups weighted by their share.
     """
-    if any(block.cases is None for block in problem.blocks):
+    if any(block.cases is None and block.gamma is None for block in problem.blocks):
         raise UnsupportedError(
             "Corrections for non-normality need the answers; a covariance matrix is not enough."
         )

@@ -334,17 +334,18 @@ def estimate(
 
 
 def _check_cases(problem: Problem, options: FitOptions) -> None:
-    """Refuse what needs the answers when there is only a matrix."""
+    """Refuse what needs the answers, or their fourth moments, when there is only a matrix."""
+    if "bollen.stine" in options.tests and any(b.cases is None for b in problem.blocks):
+        raise UnsupportedError("test='bollen.stine' needs the answers.", remedy="Give the data.")
     needs = (
         options.se in (*SANDWICHES, "robust.sem")
         or options.information == "first.order"
-        or "bollen.stine" in options.tests
         or any(name in SCALED or "adf" in name for name in options.tests)
     )
-    if needs and any(block.cases is None for block in problem.blocks):
+    if needs and any(block.cases is None and block.gamma is None for block in problem.blocks):
         raise UnsupportedError(
             f"estimator={options.estimator!r} needs the answers; a matrix is not enough.",
-            remedy="Give the data, or use estimator='ML'.",
+            remedy="Give the data or stream_moments(..., gamma=True), or use estimator='ML'.",
         )
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from sqvalid.latent import full_information, inference, moment_weights, robust
+from sqvalid.latent import fourth_moments, full_information, inference, moment_weights, robust
 from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.constraints import unconstrained
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective, gather_expected
@@ -126,7 +126,12 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
             out.append(ordinal_spread(target.ordinal, jacobian, target.weight))
             continue
         weight = moment_weight(problem, options, g, local)
-        gamma = problem.blocks[g].gamma
+        block = problem.blocks[g]
+        gamma = block.gamma
+        with_means = target.means is not None
+        if fourth_moments.has_only_gamma(block):
+            fixed = problem.fixed_index(g)
+            gamma = fourth_moments.gamma_of(block, with_means=with_means, fixed=fixed)
         if gamma is None:
             spread: robust.Spread = robust.group_spread(
                 slots,
@@ -138,7 +143,6 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
                 fixed=problem.fixed_index(g),
             )
         else:
-            with_means = target.means is not None
             jacobian = np.zeros((len(gamma), view.objective.n_free))
             jacobian[:, slots.target] = stacked_jacobian(slots, local.state, with_means=with_means)
             dense = weight.dense(len(target.covariance), with_means=with_means)
@@ -293,7 +297,11 @@ def _adf_parts(
     residual: Array,
     gap: Array | None,
 ) -> tuple[float, Array, Array]:
-    gamma = robust.case_moments(deviations(problem, g), with_means=gap is not None).gamma()
+    block = problem.blocks[g]
+    if fourth_moments.has_only_gamma(block):
+        gamma = fourth_moments.gamma_of(block, with_means=gap is not None)
+    else:
+        gamma = robust.case_moments(deviations(problem, g), with_means=gap is not None).gamma()
     vector = half_vector(residual)
     if gap is not None:
         vector = np.concatenate([gap, vector])

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from sqvalid.latent import full_information
+from sqvalid.latent import fourth_moments, full_information
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective
 from sqvalid.latent.implied import Array, Slots, invert_positive_definite
 from sqvalid.latent.sampling import cluster_correction, cluster_order, independent_sums
@@ -58,13 +58,18 @@ def first_order_information(
     for slots, target, local, block in zip(
         objective.slots, objective.targets, locals_, blocks, strict=True
     ):
+        # Without a mean structure the means are the sample's.
+        centre = None if target.means is not None else block.means
+        if fourth_moments.has_only_gamma(block):
+            at = local.state.mu if centre is None else centre
+            part = fourth_moments.first_order(slots, local, block, at)
+            out[np.ix_(slots.target, slots.target)] += target.weight * part
+            continue
         assert block.cases is not None
         scores = np.zeros((block.n_obs, q))
         if local.products is not None:
             scores[:, slots.target] = full_information.casewise_scores(slots, local, block)
         else:
-            # Without a mean structure the means are the sample's.
-            centre = None if target.means is not None else block.means
             scores[:, slots.target] = casewise_scores(slots, local, block.cases, centre)
         scores = independent_sums(scores, block)
         out += target.weight * (scores.T @ scores) / block.total_weight
@@ -213,6 +218,8 @@ def saturated_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()
 
     times C / (C - 1), with L the Cholesky factor of S and C clusters.
     """
+    if fourth_moments.has_only_gamma(block):
+        return fourth_moments.saturated_trace(block, with_means=with_means, fixed=fixed)
     deviations = _deviations(block)
 
     def part(index: Sequence[int] | None) -> float:
@@ -260,6 +267,8 @@ def independence_trace(block: Block, *, with_means: bool, fixed: Sequence[int] =
     :math:`\sum_j \tfrac12 (m_{4j}/v_j^2 - 1) \;[+\; 1]`, with scores weighted and summed
     within clusters where there are weights and clusters.
     """
+    if fourth_moments.has_only_gamma(block):
+        return fourth_moments.independence_trace(block, with_means=with_means, fixed=fixed)
     keep = [j for j in range(block.n_variables) if j not in set(fixed)]
     standard = _deviations(block)[:, keep] / np.sqrt(np.diag(block.covariance)[keep])
     total = 0.5 * float((independent_sums(standard**2 - 1.0, block) ** 2).sum())

@@ -17,6 +17,7 @@ from sqvalid.latent.categorical_fit import (
 )
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import moment_weight
+from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.residual_averages import GroupMoments
@@ -109,9 +110,19 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     ]
 
 
-def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
-    """Asymptotic covariances of the saturated moments, where answers are missing."""
+def _given_spreads(estimate: Estimate) -> list[Array] | None:
+    """Asymptotic covariances of the saturated moments, where answers are missing or gone."""
     problem, options = estimate.problem, estimate.options
+    if all(has_only_gamma(block) for block in problem.blocks):
+        if not _weighting(estimate)["robust"]:
+            return None
+        return [
+            gamma_of(block, with_means=target.means is not None, fixed=problem.fixed_index(g))
+            / block.n_obs
+            for g, (block, target) in enumerate(
+                zip(problem.blocks, problem.objective.targets, strict=True)
+            )
+        ]
     given = [block.gamma for block in problem.blocks]
     if all(gamma is not None for gamma in given):
         return [
@@ -141,7 +152,7 @@ def residuals(
     cases = [block.cases for block in estimate.problem.blocks]
     if kind in ("normalized", "standardized"):
         refuse_sampling(estimate.problem.blocks, "Residuals over their standard errors are")
-    spreads = _incomplete_spreads(estimate) if kind in ("normalized", "standardized") else None
+    spreads = _given_spreads(estimate) if kind in ("normalized", "standardized") else None
     if kind == "normalized" and spreads is not None:
         return [
             residual_statistics.divided_by_standard_error(group, spread)
@@ -185,7 +196,7 @@ def summarise_residuals(
         free_jacobians(estimate),
         cases=[block.cases for block in estimate.problem.blocks],
         weights=_estimator_weights(estimate),
-        spreads=_incomplete_spreads(estimate),
+        spreads=_given_spreads(estimate),
         **_weighting(estimate),
     )[0]
     metric: residual_statistics.Metric = kind  # type: ignore[assignment]

@@ -9,7 +9,7 @@ which.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ from sqvalid.reliability.raters import IntraclassCorrelation, intraclass_correla
 from sqvalid.screening.keying import items_against
 
 if TYPE_CHECKING:
+    from sqvalid.latent.bootstrap import Bootstrap, Interval
     from sqvalid.latent.result import FitResult
 
 __all__ = [
@@ -108,7 +109,8 @@ class Reliability(Result):
         median_inter_item_r signal_to_noise omega_total omega_total_implied
         composite_reliability ave ave_weighted``. ``omega_total`` divides by the observed variance
         of the sum score, ``omega_total_implied`` by the implied one. What a model is needed for
-        is NaN without one.
+        is NaN without one. With a bootstrap, ``omega_total`` and the columns after it have
+        ``_ci_lower`` and ``_ci_upper`` as well.
     items : pandas.DataFrame
         One row per group and item: ``group dimension item mean sd item_total_r
         item_total_r_std item_total_r_corrected item_rest_r alpha_if_deleted
@@ -483,6 +485,8 @@ def assess_reliability(
     ordinal: bool = False,
     n_bootstrap: int = 0,
     seed: int = 20_261_125,
+    bootstrap: Bootstrap | None = None,
+    interval: Interval = "percentile",
 ) -> Reliability:
     """Assess the reliability of every dimension.
 
@@ -508,6 +512,10 @@ def assess_reliability(
         Resamples for bootstrap intervals of alpha; none by default. Needs answers.
     seed : int
         Of resamples, and of random split halves in scales of more than sixteen items.
+    bootstrap : Bootstrap, optional
+        Of the fit, from :func:`bootstrap_fit`: intervals of what the model is needed for.
+    interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
+        Kind of these intervals.
 
     Returns
     -------
@@ -516,7 +524,8 @@ def assess_reliability(
     Raises
     ------
     OptionError
-        No dimensions, or one without items, or a level outside (0, 1).
+        No dimensions, or one without items, a level outside (0, 1), or a bootstrap of another
+        fit.
     InputError
         An item is not there, is constant, or has fewer than two complete answers.
     """
@@ -526,6 +535,10 @@ def assess_reliability(
         raise OptionError(f"level={level!r} must lie between 0 and 1.", remedy="Try level=0.95.")
     if n_bootstrap < 0:
         raise OptionError(f"n_bootstrap={n_bootstrap!r} is negative.", remedy="Try 5000, or 0.")
+    if bootstrap is not None and bootstrap.fit is not source:
+        raise OptionError(
+            "bootstrap= belongs to another fit.", remedy="Draw from this one: bootstrap_fit(fit)."
+        )
     if isinstance(source, FitResult):
         if ordinal or n_bootstrap:
             raise UnsupportedError(
@@ -544,7 +557,20 @@ def assess_reliability(
             survey.dimensions if dimensions is None else dimensions, list(frame.columns)
         )
         scales = list(_scales_from_frame(frame, chosen))
-    return _assemble(scales, level, ordinal, n_bootstrap, seed)
+    found = _assemble(scales, level, ordinal, n_bootstrap, seed)
+    if bootstrap is None:
+        return found
+    from sqvalid.reliability.resampled import model_intervals
+
+    known = [
+        (str(row.get("group", "")), str(row["dimension"]))
+        for row in found.scales.to_dict("records")
+        if not np.isnan(row["ave"])
+    ]
+    ends = model_intervals(bootstrap, known, interval, level)
+    keys = [name for name in ("group", "dimension") if name in found.scales]
+    ends = ends.drop(columns=[name for name in ("group",) if name not in keys])
+    return replace(found, scales=found.scales.merge(ends, how="left", on=keys))
 
 
 def _coefficient_rows(
