@@ -6,15 +6,15 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from sqvalid.errors import SurveyError, UnsupportedError
+from sqvalid.errors import SurveyError, UnsupportedError, check_choice
 from sqvalid.instruments import Instrument
 from sqvalid.survey.answer_words import answer_codes, carries_number, is_no_answer
-from sqvalid.survey.checks import duplicate_columns, require_columns
+from sqvalid.survey.checks import duplicate_columns, numeric_items, require_columns
 from sqvalid.survey.record import AuditEntry, Survey
 from sqvalid.survey.statistical_file import Labelled, read_labelled
 from sqvalid.survey.text_file import read_cells
@@ -187,6 +187,7 @@ def _words_to_numbers(
     items: Sequence[str],
     instrument: Instrument | None,
     answers: Mapping[str, float],
+    scales: Mapping[str, tuple[float, float]],
 ) -> tuple[pd.DataFrame, list[str], int]:
     """Read answers given in words: the frame, the items that were, cells that say nothing.
 
@@ -219,7 +220,8 @@ def _words_to_numbers(
     own = {name: known[name] for name in texts if name in known}
     codes = answer_codes(
         {name: words for name, words in texts.items() if words},
-        {name: (item.scale_min, item.scale_max) for name, item in own.items()},
+        {name: (item.scale_min, item.scale_max) for name, item in own.items()}
+        | {name: scales[name] for name in texts if name in scales},
         {name: tuple(item.anchors.values()) for name, item in own.items()},
         answers,
     )
@@ -350,6 +352,9 @@ def read_survey(
     dimensions: Mapping[str, Sequence[str]] | None = None,
     missing_codes: Sequence[object] = (),
     answers: Mapping[str, float] | None = None,
+    scale: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
+    reverse: Sequence[str] = (),
+    out_of_range: Literal["refuse", "missing"] = "refuse",
     keyed: bool = False,
     sheet: str | None = None,
     delimiter: str | None = None,
@@ -376,6 +381,14 @@ def read_survey(
         Words to numbers, e.g. ``{"rather good": 4}``, for answers in words that are neither the
         anchors of the instrument nor among the scales whose words are known ("strongly agree",
         "非常同意", "5 - agree").
+    scale : (float, float) or mapping of str to (float, float), optional
+        Lowest and highest answer: of all items of `dimensions`, or by item or dimension; goes
+        before the instrument's own.
+    reverse : sequence of str, optional
+        Items worded in reverse, where there is no instrument to say so.
+    out_of_range : {"refuse", "missing"}
+        What becomes of answers outside the scale of their item: they are listed and the file is
+        refused, or they are made missing and the audit trail says so.
     keyed : bool
         The answers to reverse-worded items stand in the file already turned, so that a high
         answer means a high standing; they will not be turned again.
@@ -398,6 +411,7 @@ def read_survey(
     frame, name, labelled = _read(
         path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding
     )
+    check_choice("out_of_range", out_of_range, ("refuse", "missing"))
     if columns:
         require_columns(frame, columns, what="the column map's")
         renamed = [columns.get(str(column), str(column)) for column in frame.columns]
@@ -408,7 +422,8 @@ def read_survey(
     items = [column for column in frame.columns if not asked or column in asked]
     frame, n_codes = _without_codes(frame, items, missing_codes)
     named = [item for item in items if item in asked]
-    frame, worded, n_silent = _words_to_numbers(frame, named, instrument, answers or {})
+    scales = _scales(scale, dimensions or {}, named)
+    frame, worded, n_silent = _words_to_numbers(frame, named, instrument, answers or {}, scales)
     n_codes += n_silent
     if labelled is not None:
         frame, n_labelled = _without_labelled(frame, labelled, columns or {}, items, named)
@@ -416,8 +431,61 @@ def read_survey(
     details = {"file": name, "n_columns": frame.shape[1], "n_codes": n_codes}
     audit = [AuditEntry("read", details, len(frame), len(frame))]
     if worded:
-        told = {"items": tuple(worded)}
+        told: dict[str, Any] = {"items": tuple(worded)}
         audit.append(AuditEntry("words", told, len(frame), len(frame)))
-    reverse = () if instrument is None else (item.id for item in instrument.items if item.reverse)
-    turned = frozenset(name for name in reverse if keyed and name in frame.columns)
-    return Survey(frame, instrument, dimensions or {}, audit=tuple(audit), reversed_items=turned)
+    if out_of_range == "missing":
+        known = scales
+        if instrument is not None:
+            own = {i.id: (i.scale_min, i.scale_max) for i in instrument.items}
+            known = own | scales
+        frame, cells = _within_scales(frame, known)
+        if cells:
+            told = {"items": tuple(cells), "n_cells": sum(cells.values())}
+            audit.append(AuditEntry("out_of_range", told, len(frame), len(frame)))
+    backward = list(reverse)
+    if instrument is not None:
+        backward += [item.id for item in instrument.items if item.reverse]
+    turned = frozenset(name for name in backward if keyed and name in frame.columns)
+    return Survey(
+        frame,
+        instrument,
+        dimensions or {},
+        audit=tuple(audit),
+        reversed_items=turned,
+        scales=scales,
+        reverse=frozenset(reverse),
+    )
+
+
+def _within_scales(
+    frame: pd.DataFrame, scales: Mapping[str, tuple[float, float]]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Make answers outside their scale missing, and count them by item."""
+    there = [name for name in scales if name in frame.columns]
+    numbers = numeric_items(frame, there)
+    counts: dict[str, int] = {}
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in there:
+        low, high = scales[name]
+        outside = (numbers[name] < low) | (numbers[name] > high)
+        if outside.any():
+            counts[name] = int(outside.sum())
+            changed[name] = numbers[name].mask(outside)
+    return frame.assign(**changed), counts
+
+
+def _scales(
+    scale: tuple[float, float] | Mapping[str, tuple[float, float]] | None,
+    dimensions: Mapping[str, Sequence[str]],
+    items: Sequence[str],
+) -> dict[str, tuple[float, float]]:
+    """Scale by item, from one for all or one for each item or dimension."""
+    if scale is None:
+        return {}
+    if not isinstance(scale, Mapping):
+        return dict.fromkeys(items, scale)
+    found: dict[str, tuple[float, float]] = {}
+    # What is said of an item goes before what is said of its dimension.
+    for name, ends in sorted(scale.items(), key=lambda entry: entry[0] not in dimensions):
+        found |= dict.fromkeys(dimensions.get(name, (name,)), ends)
+    return found
