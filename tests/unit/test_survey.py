@@ -237,7 +237,7 @@ def test_sha256_depends_on_content_only() -> None:
 @pytest.mark.parametrize("lang", wording.languages())
 def test_every_audit_step_has_words(lang: str) -> None:
     details = {"file": "f", "n_columns": 2, "n_codes": 3, "reason": "r", "items": ("a", "b")}
-    details |= {"kind": "gap", "n_cells": 2}
+    details |= {"kind": "gap", "n_cells": 2, "rows": (1, 2)}
     steps = {key.split(".")[1] for key in wording.keys(lang) if key.startswith("audit.")}
     assert steps == {
         "read",
@@ -247,6 +247,7 @@ def test_every_audit_step_has_words(lang: str) -> None:
         "recoded",
         "reverse_keyed",
         "gaps",
+        "head",
         "out_of_range",
     }
     for step in steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -43,9 +44,11 @@ def duplicate_columns(columns: Sequence[str], where: str = "The data") -> None:
     SurveyError
         Names the columns and their places, counted from 1.
     """
-    for name in dict.fromkeys(columns):
-        places = [str(i) for i, other in enumerate(columns, start=1) if other == name]
-        if len(places) > 1:
+    if len(set(columns)) == len(columns):
+        return
+    for name, count in Counter(columns).items():
+        if count > 1:
+            places = [str(i) for i, other in enumerate(columns, start=1) if other == name]
             raise SurveyError(
                 f"{where} has column {name!r} more than once (columns {', '.join(places)}).",
                 remedy="Give every column its own name.",

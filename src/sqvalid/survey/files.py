@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,22 @@ _STATISTICAL = (".sav", ".zsav", ".dta")
 _MISSING_WORDS = frozenset({"", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "."})
 _POINT = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
+# Marks between thousands, by decimal mark; blanks and apostrophes with either.
+_BLANKS = " \u00a0\u202f'\u2019"
+_GROUP_MARKS = {",": re.compile(rf"[.{_BLANKS}]"), ".": re.compile(rf"[,{_BLANKS}]")}
+_GROUPED = {
+    ",": re.compile(rf"[+-]?\d{{1,3}}(?:\.\d{{3}}|[{_BLANKS}]\d{{3}})+(?:,\d+)?"),
+    ".": re.compile(rf"[+-]?\d{{1,3}}(?:,\d{{3}}|[{_BLANKS}]\d{{3}})+(?:\.\d+)?"),
+}
+_BOTH = {
+    ",": re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+"),
+    ".": re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+"),
+}
+# A decimal point, and no marks between thousands.
+_UNGROUPED = "ungrouped"
+# Share of the widest row that a head fills; less is a row of titles or of merged groups.
+_HEAD_SHARE = 0.6
+_HEAD_WITHIN = 10
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
@@ -76,14 +93,34 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
 
 
 def _decimal_mark(columns: Iterable[Sequence[str]]) -> str:
-    """Return "," when numbers of the file have a decimal comma and none has a point."""
-    commas = False
+    """Return "," when numbers of the file have a decimal comma and none has a decimal point.
+
+    "1.234" beside "3,5" has thousands, and so has "1,234" beside "3.5".
+    """
+    commas = points = grouped_points = False
     for cells in columns:
         for cell in cells:
-            if _POINT.fullmatch(cell):
-                return "."
-            commas = commas or _COMMA.fullmatch(cell) is not None
+            if "," in cell:
+                if _BOTH[","].fullmatch(cell):
+                    return ","
+                if _BOTH["."].fullmatch(cell):
+                    return "."
+                commas = commas or _COMMA.fullmatch(cell) is not None
+            elif "." in cell and _POINT.fullmatch(cell):
+                if _GROUPED[","].fullmatch(cell):
+                    grouped_points = True
+                else:
+                    points = True
+    if points or (grouped_points and not commas):
+        return "."
     return "," if commas else "."
+
+
+def _plain_number(cell: str, decimal: str) -> str:
+    """A number as Python writes it: no marks between thousands, a decimal point."""
+    if decimal in _GROUPED and _GROUPED[decimal].fullmatch(cell):
+        cell = _GROUP_MARKS[decimal].sub("", cell)
+    return cell.replace(",", ".") if decimal == "," else cell
 
 
 def _typed(cells: Sequence[str], decimal: str, missing: frozenset[str]) -> pd.Series[Any]:
@@ -91,7 +128,7 @@ def _typed(cells: Sequence[str], decimal: str, missing: frozenset[str]) -> pd.Se
     text = np.array(cells, dtype=object)
     absent = np.array([cell in missing for cell in cells])
     plain = [
-        "" if gone else (cell.replace(",", ".") if decimal == "," else cell)
+        "" if gone else _plain_number(cell, decimal)
         for cell, gone in zip(cells, absent, strict=True)
     ]
     try:
@@ -155,18 +192,50 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _from_cells(rows: list[list[str]], decimal: str | None, path: Path) -> pd.DataFrame:
+def _head_row(rows: list[list[str]]) -> tuple[int, int]:
+    """Rows of the head and of the first respondent, counted from 0.
+
+    Above the head there may be titles, or names of groups of columns in merged cells; below it
+    some exports repeat the questions and have a row of technical names.
+    """
     start = next(i for i, row in enumerate(rows) if any(row))
+    top = rows[start : start + _HEAD_WITHIN]
+    filled = [sum(map(bool, row)) for row in top]
+    needed = _HEAD_SHARE * max(filled)
+    chosen = next(i for i, count in enumerate(filled) if count >= needed)
+    # A row with numbers is no head: then the first row is, whatever it leaves unnamed.
+    if chosen and not any(_is_number(cell.replace(",", ".")) for cell in top[chosen] if cell):
+        start += chosen
+    body = start + 1
+    for i in range(body, min(body + 2, len(rows))):
+        if any(cell.startswith('{"ImportId"') for cell in rows[i]):
+            body = i + 1
+    return start, body
+
+
+def _from_cells(
+    rows: list[list[str]], decimal: str | None, path: Path
+) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    """A frame of the cells, and the numbers of the rows that are neither head nor answers."""
+    start, first = _head_row(rows)
+    skipped = tuple(i + 1 for i in (*range(start), *range(start + 1, first)) if any(rows[i]))
     head = [name or f"column_{j}" for j, name in enumerate(rows[start], start=1)]
-    duplicate_columns(head, f"File {str(path)!r}")
-    # Rows are named as a spreadsheet shows them: the head is row 1.
-    body = [(i, row) for i, row in enumerate(rows[start + 1 :], start=start + 2) if any(row)]
+    # Rows are named as a spreadsheet shows them: the first one is row 1.
+    body = [(i, row) for i, row in enumerate(rows[first:], start=first + 1) if any(row)]
     if not body:
         raise SurveyError(
             f"File {str(path)!r} has a head ({', '.join(head[:8])}, ...) but no rows.",
             remedy="Check that the export was completed.",
         )
     columns = list(zip(*(row for _, row in body), strict=True))
+    # A column with neither a name nor an answer is the width of the sheet, not a variable.
+    there = [
+        j
+        for j, (name, cells) in enumerate(zip(rows[start], columns, strict=True))
+        if name or any(cells)
+    ]
+    head, columns = [head[j] for j in there], [columns[j] for j in there]
+    duplicate_columns(head, f"File {str(path)!r}")
     mark = decimal or _decimal_mark(columns)
     labels = [number for number, _ in body]
     index: pd.Index[Any] = (
@@ -174,12 +243,13 @@ def _from_cells(rows: list[list[str]], decimal: str | None, path: Path) -> pd.Da
         if labels[-1] - labels[0] + 1 == len(labels)
         else pd.Index(labels, name="row")
     )
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             name: _typed(cells, mark, _MISSING_WORDS).set_axis(index)
             for name, cells in zip(head, columns, strict=True)
         }
     )
+    return frame, skipped
 
 
 def _words_to_numbers(
@@ -289,8 +359,8 @@ def read_frame(
     decimal : {".", ","}, optional
         Decimal mark; found when None, and "." where commas delimit the cells.
     encoding : str, optional
-        Of a text file; byte order mark, UTF-8 or GB18030 when None. Of the texts in a .sav or
-        .dta file that does not say it.
+        Of a text file; found when None: by its byte order mark, as UTF-8, or by what the
+        characters look like. Of the texts in a .sav or .dta file that does not say it.
 
     Returns
     -------
@@ -308,8 +378,18 @@ def read_frame(
     UnsupportedError
         A kind of file that is not read.
     """
-    frame, *_ = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    frame = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding).frame
     return _without_codes(frame, frame.columns, missing_codes)[0]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a file holds: the answers, its name for the audit trail, labels, rows left aside."""
+
+    frame: pd.DataFrame
+    name: str
+    labelled: Labelled | None = None
+    skipped: tuple[int, ...] = ()
 
 
 def _read(
@@ -319,23 +399,26 @@ def _read(
     delimiter: str | None,
     decimal: str | None,
     encoding: str | None,
-) -> tuple[pd.DataFrame, str, Labelled | None]:
-    """Read a file; also return its name with the sheet it was in, and its labels."""
+) -> _Source:
+    """Read a file of any kind."""
     file = existing_file(path)
     kind = file.suffix.lower()
     if decimal not in (None, ".", ","):
         raise SurveyError(f"decimal={decimal!r} is no decimal mark.", remedy="Give '.' or ','.")
     if kind in _TEXT:
-        rows, used = read_cells(file, delimiter=delimiter, encoding=encoding)
-        # Between commas a cell such as "1,234" rather has thousands than decimals.
-        mark = decimal or ("." if used == "," else None)
-        return _from_cells(rows, mark, file), file.name, None
+        rows, used, found = read_cells(file, delimiter=delimiter, encoding=encoding)
+        # Between commas a cell such as "1,234" may have thousands or decimals: neither is guessed.
+        mark = decimal or (_UNGROUPED if used == "," else None)
+        told = "" if found.startswith("utf-8") or found == "ascii" else f" [{found}]"
+        frame, skipped = _from_cells(rows, mark, file)
+        return _Source(frame, f"{file.name}{told}", None, skipped)
     if kind in _WORKBOOK:
         rows, title = read_sheet(file, sheet=sheet)
-        return _from_cells(rows, decimal, file), f"{file.name} [{title}]", None
+        frame, skipped = _from_cells(rows, decimal, file)
+        return _Source(frame, f"{file.name} [{title}]", None, skipped)
     if kind in _STATISTICAL:
         labelled = read_labelled(file, encoding)
-        return labelled.frame, file.name, labelled
+        return _Source(labelled.frame, file.name, labelled)
     what = f"of kind {kind!r}" if kind else "without an ending"
     raise UnsupportedError(
         f"File {str(file)!r}: files {what} are not read.",
@@ -408,9 +491,8 @@ def read_survey(
     UnsupportedError
         A kind of file that is not read.
     """
-    frame, name, labelled = _read(
-        path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding
-    )
+    source = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    frame, labelled = source.frame, source.labelled
     check_choice("out_of_range", out_of_range, ("refuse", "missing"))
     if columns:
         require_columns(frame, columns, what="the column map's")
@@ -428,10 +510,13 @@ def read_survey(
     if labelled is not None:
         frame, n_labelled = _without_labelled(frame, labelled, columns or {}, items, named)
         n_codes += n_labelled
-    details = {"file": name, "n_columns": frame.shape[1], "n_codes": n_codes}
+    details = {"file": source.name, "n_columns": frame.shape[1], "n_codes": n_codes}
     audit = [AuditEntry("read", details, len(frame), len(frame))]
+    if source.skipped:
+        told: dict[str, Any] = {"rows": source.skipped}
+        audit.append(AuditEntry("head", told, len(frame), len(frame)))
     if worded:
-        told: dict[str, Any] = {"items": tuple(worded)}
+        told = {"items": tuple(worded)}
         audit.append(AuditEntry("words", told, len(frame), len(frame)))
     if out_of_range == "missing":
         known = scales

@@ -33,7 +33,7 @@ class AuditEntry:
     Parameters
     ----------
     step : {"read", "words", "built", "dropped", "recoded", "reverse_keyed", "gaps",
-        "out_of_range"}
+        "out_of_range", "head"}
         What was done; its sentence is ``audit.<step>`` in the wording tables.
     details : mapping
         What the sentence quotes.
