@@ -103,7 +103,7 @@ def _batteries_of(instrument: Instrument, items: Sequence[str]) -> tuple[str, ..
     """Batteries, gap scores among them, that items belong to; none when one is unknown."""
     home = {item.id: item.battery for item in instrument.items}
     for kind, (_, other) in GAPS.items():
-        if other in instrument.batteries and "perception" in instrument.batteries:
+        if instrument.pairs("perception", other):  # type: ignore[arg-type]
             home |= dict.fromkeys(instrument.gap_items(kind), kind)  # type: ignore[arg-type]
     if not set(items) <= set(home):
         return ()
