@@ -54,6 +54,7 @@ _PUBLIC: dict[str, str] = {
     "load_instrument": "sqvalid.instruments",
     "parse_model": "sqvalid.latent.syntax",
     "power_of_rmsea_test": "sqvalid.simulate",
+    "propose_measurement": "sqvalid.exploratory",
     "read_frame": "sqvalid.survey",
     "read_hypotheses": "sqvalid.hypotheses",
     "read_matrix": "sqvalid.survey",
