@@ -44,6 +44,7 @@ _PUBLIC: dict[str, str] = {
     "load_dataset": "sqvalid.survey",
     "load_instrument": "sqvalid.instruments",
     "parse_model": "sqvalid.latent.syntax",
+    "propose_measurement": "sqvalid.exploratory",
     "read_frame": "sqvalid.survey",
     "read_hypotheses": "sqvalid.hypotheses",
     "read_matrix": "sqvalid.survey",

@@ -6,6 +6,7 @@ from sqvalid.exploratory.agreement import procrustes, tucker_congruence
 from sqvalid.exploratory.analysis import EfaResult, efa
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
 from sqvalid.exploratory.factorability import Factorability, assess_factorability
+from sqvalid.exploratory.proposal import Proposal, propose_measurement
 from sqvalid.exploratory.retention import (
     Retention,
     minimum_average_partial,
@@ -18,6 +19,7 @@ __all__ = [
     "EfaResult",
     "Extraction",
     "Factorability",
+    "Proposal",
     "Retention",
     "assess_factorability",
     "efa",
@@ -25,6 +27,7 @@ __all__ = [
     "minimum_average_partial",
     "parallel_eigenvalues",
     "procrustes",
+    "propose_measurement",
     "suggest_n_factors",
     "tucker_congruence",
 ]

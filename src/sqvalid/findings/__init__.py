@@ -12,11 +12,12 @@ from sqvalid.findings.ledger import (
     build_ledger,
     residual_correlations,
 )
-from sqvalid.findings.result import StudyResult
+from sqvalid.findings.result import Exploration, StudyResult
 
 __all__ = [
     "LARGE_RESIDUAL",
     "Answer",
+    "Exploration",
     "Judgement",
     "Ledger",
     "Link",
