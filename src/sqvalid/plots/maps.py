@@ -47,10 +47,12 @@ def _heat_map(
     if lower_only:
         shown[np.triu_indices(len(shown))] = np.nan
     n_rows, n_columns = shown.shape
-    cell = 0.42 if n_columns > 8 else 0.6
+    dense = n_columns > 32
+    cell = 0.2 if dense else 0.36 if n_columns > 8 else 0.6
+    row = 0.2 if dense else 0.3
     longest = max(text_width(short_name(str(label), 28)) for label in frame.index)
     texts = [title, *map(str, frame.index), *map(str, frame.columns)]
-    size = (cell * n_columns + 0.09 * longest + 1.2, 0.3 * n_rows + 1.0)
+    size = (cell * n_columns + 0.09 * longest + 1.2, row * n_rows + 1.0)
     with canvas(*size, texts) as figure:
         axes = figure.add_subplot()
         image = axes.imshow(
@@ -58,11 +60,12 @@ def _heat_map(
         )
         label_ticks(axes, "x", [str(c) for c in frame.columns], rotation=90)
         label_ticks(axes, "y", [str(r) for r in frame.index])
-        axes.tick_params(length=0, labelsize=8)
+        axes.tick_params(length=0, labelsize=6.5 if dense else 8)
         axes.spines[:].set_visible(False)
         for i in range(n_rows):
             for j in range(n_columns):
-                if np.isfinite(shown[i, j]):
+                # In a dense map the colours speak; the numbers would not be readable.
+                if np.isfinite(shown[i, j]) and not dense:
                     strong = abs(shown[i, j]) > 0.6 * limit
                     write(
                         axes,
@@ -74,7 +77,9 @@ def _heat_map(
                         fontsize=6.5 if n_columns > 8 else 8.5,
                         color="white" if strong else INK,
                     )
-        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+        bar = figure.colorbar(
+            image, ax=axes, fraction=0.03, pad=0.02, shrink=0.5, anchor=(0.0, 1.0), aspect=24
+        )
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=7, color=MUTED)
         if title:

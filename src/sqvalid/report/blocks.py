@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqvalid.display import Table
+from sqvalid.display import Table, text_width
 from sqvalid.errors import Severity
 
 __all__ = [
     "AnswerBlock",
     "Block",
     "Callout",
+    "ChecklistBlock",
+    "ChecklistRow",
     "CodeBlock",
     "FigureBlock",
+    "Heading",
     "Paragraph",
     "Section",
     "TableBlock",
 ]
+
+SHEET = 112
+"""Characters that stand beside each other on an upright sheet."""
+LONGEST_CELL = 22
+"""Characters of a text after which a cell begins a new line."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a section."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,21 @@ class TableBlock:
 
     table: Table
 
+    @property
+    def wide(self) -> bool:
+        """Whether it needs more room than an upright page has."""
+        frame = self.table.frame
+        needed = LONGEST_CELL if frame.index.name else 0
+        for j, column in enumerate(frame.columns):
+            cells = frame.iloc[:, j]
+            if cells.dtype.kind in "fiu":
+                longest = 6
+            else:
+                longest = min(max((text_width(str(c)) for c in cells), default=0), LONGEST_CELL)
+            word = max((text_width(part) for part in str(column).split()), default=0)
+            needed += max(longest, word) + 2
+        return needed > SHEET
+
 
 @dataclass(frozen=True)
 class FigureBlock:
@@ -53,10 +83,39 @@ class FigureBlock:
 
 @dataclass(frozen=True)
 class CodeBlock:
-    """Text to be shown as it is: a model."""
+    """Text to be shown as it is: a model, a bibliography."""
 
     text: str
     caption: str = ""
+
+
+@dataclass(frozen=True)
+class ChecklistRow:
+    """One thing that a report has to contain, and where this one has it.
+
+    Parameters
+    ----------
+    item : str
+        What it is.
+    state : str
+        Whether it is there, in words.
+    section, place : str
+        Key and title of the section; empty where there is none.
+    """
+
+    item: str
+    state: str
+    section: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class ChecklistBlock:
+    """A reporting standard, item by item, with links to the sections."""
+
+    title: str
+    head: tuple[str, str, str]
+    rows: tuple[ChecklistRow, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +131,16 @@ class AnswerBlock:
     flips_head: str
 
 
-Block = AnswerBlock | Paragraph | Callout | TableBlock | FigureBlock | CodeBlock
+Block = (
+    AnswerBlock
+    | Heading
+    | Paragraph
+    | Callout
+    | TableBlock
+    | FigureBlock
+    | CodeBlock
+    | ChecklistBlock
+)
 
 
 @dataclass(frozen=True)

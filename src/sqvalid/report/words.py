@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -12,7 +13,15 @@ from sqvalid.errors import Diagnostic
 from sqvalid.findings import Judgement
 from sqvalid.report.blocks import Block, Callout, Section, TableBlock
 
-__all__ = ["Words", "judgement_table", "make_section", "show_interval", "show_outcome"]
+__all__ = [
+    "Words",
+    "judgement_table",
+    "make_section",
+    "show_arrows",
+    "show_interval",
+    "show_outcome",
+    "show_threshold",
+]
 
 
 class Words:
@@ -74,6 +83,16 @@ def show_interval(lower: float, upper: float, digits: int = 3, *, leading_zero: 
     """Return an interval that is not broken over two lines."""
     # A no-break space: an interval is read in one line.
     return format_interval(lower, upper, digits, leading_zero=leading_zero).replace(" ", "\u00a0")
+
+
+def show_threshold(value: float | None) -> str | None:
+    """Return a threshold as somebody would write it: 15, 0.5, 0.001; None where there is none."""
+    return None if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def show_arrows(text: str) -> str:
+    """Return words of a plan with arrows that are not broken over two lines."""
+    return text.replace(" -> ", " → ").replace(" - ", "\u00a0\u2212\u00a0")
 
 
 def make_section(words: Words, key: str, blocks: Iterable[Block]) -> Section:
