@@ -39,6 +39,9 @@ __all__ = [
 MISSING = "–"
 """What a printed table shows where a number does not exist."""
 
+_LONG_CELL = 24
+"""Columns of a terminal from which the text of a cell counts as long."""
+
 # A text cell that begins with one of these is run as a formula by spreadsheets.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")
 
@@ -347,6 +350,13 @@ class Table:
             )
         return [False, *numeric] if self._shows_index else numeric
 
+    def _long_columns(self, rows: list[list[str]]) -> list[bool]:
+        """Say which printed columns hold text that will not stand in one line of a small page."""
+        return [
+            any(text_width(row[j]) > _LONG_CELL for row in rows)
+            for j in range(len(rows[0]) if rows else 0)
+        ]
+
     def to_text(self, lang: str = "en") -> str:
         """Return the table as aligned text.
 
@@ -384,9 +394,11 @@ class Table:
         Returns
         -------
         str
-            One ``<table class="sqvalid">``; cells with numbers have the class ``num``.
+            One ``<table class="sqvalid">``; cells with numbers have the class ``num``, those of
+            columns with running text the class ``long``.
         """
-        right = self._numeric_columns()
+        right, printed = self._numeric_columns(), self._printed_rows(lang)
+        long = self._long_columns(printed)
         parts = ['<table class="sqvalid">']
         if self.title:
             parts.append(f"<caption>{escape(self.title)}</caption>")
@@ -398,7 +410,7 @@ class Table:
         ]
         parts.append("</tr></thead><tbody>")
         strong = {(i, j + self._shows_index) for i, j in self.strong}
-        for i, row in enumerate(self._printed_rows(lang)):
+        for i, row in enumerate(printed):
             parts.append("<tr>")
             for j, (cell, side) in enumerate(zip(row, right, strict=True)):
                 shown = f"<strong>{escape(cell)}</strong>" if (i, j) in strong else escape(cell)
@@ -406,6 +418,8 @@ class Table:
                     parts.append(f'<th scope="row">{shown}</th>')
                 elif side:
                     parts.append(f'<td class="num">{shown}</td>')
+                elif long[j]:
+                    parts.append(f'<td class="long">{shown}</td>')
                 else:
                     parts.append(f"<td>{shown}</td>")
             parts.append("</tr>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqvalid.display import Table, text_width
@@ -21,7 +22,7 @@ __all__ = [
     "TableBlock",
 ]
 
-SHEET = 112
+SHEET = 115
 """Characters that stand beside each other on an upright sheet."""
 LONGEST_CELL = 22
 """Characters of a text after which a cell begins a new line."""
@@ -61,15 +62,17 @@ class TableBlock:
     def wide(self) -> bool:
         """Whether it needs more room than an upright page has."""
         frame = self.table.frame
-        needed = LONGEST_CELL if frame.index.name else 0
+
+        def longest(cells: Iterable[object]) -> int:
+            return min(max((text_width(str(cell)) for cell in cells), default=0), LONGEST_CELL)
+
+        # Between columns stands about a character and a half.
+        needed = longest(frame.index) + 1.5 if frame.index.name else 0.0
         for j, column in enumerate(frame.columns):
             cells = frame.iloc[:, j]
-            if cells.dtype.kind in "fiu":
-                longest = 6
-            else:
-                longest = min(max((text_width(str(c)) for c in cells), default=0), LONGEST_CELL)
+            inside = 5 if cells.dtype.kind in "fiu" else longest(cells)
             word = max((text_width(part) for part in str(column).split()), default=0)
-            needed += max(longest, word) + 2
+            needed += max(inside, word) + 1.5
         return needed > SHEET
 
 
@@ -83,10 +86,11 @@ class FigureBlock:
 
 @dataclass(frozen=True)
 class CodeBlock:
-    """Text to be shown as it is: a model, a bibliography."""
+    """Text to be shown as it is; `kind` is ``"bibtex"`` for a bibliography, else empty."""
 
     text: str
     caption: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)

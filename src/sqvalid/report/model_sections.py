@@ -22,7 +22,14 @@ from sqvalid.findings import (
     turnable_paths,
 )
 from sqvalid.report.blocks import Block, Callout, FigureBlock, Paragraph, Section
-from sqvalid.report.words import Words, make_section, show_interval, show_outcome
+from sqvalid.report.references import short_source
+from sqvalid.report.words import (
+    Words,
+    make_section,
+    show_against,
+    show_interval,
+    show_outcome,
+)
 
 if TYPE_CHECKING:
     from sqvalid.latent.result import FitResult
@@ -66,12 +73,12 @@ def _fit_blocks(words: Words, fit: FitResult, judgements: Iterable[Judgement]) -
         rows.append(
             {
                 "rule": words.plain(f"criterion.{judgement.rule}"),
-                "value": judgement.value,
+                "value": show_against(judgement.value, rule.value),
                 "outcome": show_outcome(words, judgement),
-                "source": rule.source,
+                "source": short_source(rule.source),
             }
         )
-    blocks.append(words.table(pd.DataFrame(rows), words("fit.rules"), {"value": "unit"}))
+    blocks.append(words.table(pd.DataFrame(rows), words("fit.rules"), {"value": "right"}))
     suffix = "_robust" if not pd.isna(measures.get("rmsea_robust", np.nan)) else ""
     interval = show_interval(
         measures[f"rmsea_ci_lower{suffix}"], measures[f"rmsea_ci_upper{suffix}"], leading_zero=False

@@ -8,7 +8,7 @@ from sqvalid import wording
 from sqvalid.display import format_number, format_p
 from sqvalid.findings import Answer, StudyResult
 from sqvalid.report.blocks import AnswerBlock, Block, Callout, Paragraph, Section
-from sqvalid.report.words import Words, make_section, show_arrows, show_interval
+from sqvalid.report.words import Words, make_section, show_against, show_arrows, show_interval
 
 __all__ = [
     "answers_section",
@@ -57,10 +57,10 @@ def _line(words: Words, answer: Answer) -> str:
         return words("answers.none")
     if answer.question == "reproduced":
         rule = words.plain(f"criterion.{answer.measure}")
-        value = format_number(answer.value, leading_zero=False)
+        value = show_against(answer.value, answer.threshold)
         return words.plain("answer.line.rule", rule=rule, value=value)
     if answer.question == "distinct":
-        value = format_number(answer.value, 2, leading_zero=False)
+        value = show_against(answer.value, answer.threshold, 2)
         threshold = format_number(answer.threshold, 2, leading_zero=False)
         return words.plain("answer.line.pair", value=value, threshold=threshold)
     return words.plain(

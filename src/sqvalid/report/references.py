@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqvalid.findings import StudyResult
 
-__all__ = ["SOURCES", "Source", "bibliography", "source_keys", "used_sources"]
+__all__ = ["SOURCES", "Source", "bibliography", "short_source", "source_keys", "used_sources"]
 
 
 @dataclass(frozen=True)
@@ -329,6 +329,22 @@ def source_keys(text: str) -> tuple[str, ...]:
         return re.search(rf"(?<!& )(?<!\w){re.escape(cited)}", text) is not None
 
     return tuple(key for key, source in SOURCES.items() if named(source.cited))
+
+
+def short_source(text: str) -> str:
+    """Return how the text of a report names a source whose entry is in its bibliography.
+
+    Parameters
+    ----------
+    text : str
+        The ``source`` of a rule.
+
+    Returns
+    -------
+    str
+        Author and year; `text` itself where it names no known source.
+    """
+    return "; ".join(SOURCES[key].cited for key in source_keys(text)) or text
 
 
 def used_sources(result: StudyResult) -> tuple[str, ...]:

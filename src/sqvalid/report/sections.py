@@ -199,7 +199,7 @@ def appendix_section(result: StudyResult) -> Section:
         ]
         blocks.append(words.table(pd.DataFrame(trail), words("appendix.audit")))
     blocks += _matrices(words, result)
-    blocks.append(CodeBlock(bibliography(result), words("appendix.references")))
+    blocks.append(CodeBlock(bibliography(result), words("appendix.references"), "bibtex"))
     return make_section(words, "appendix", blocks)
 
 
