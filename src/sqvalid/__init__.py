@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _PUBLIC: dict[str, str] = {
     "Bootstrap": "sqvalid.latent.bootstrap",
     "Comparison": "sqvalid.latent.comparison",
+    "Correlations": "sqvalid.moments.correlations",
     "Diagnostic": "sqvalid.errors",
     "FitResult": "sqvalid.latent.result",
     "Instrument": "sqvalid.instruments",
@@ -31,6 +32,7 @@ _PUBLIC: dict[str, str] = {
     "compare_imputed": "sqvalid.imputation",
     "compare_models": "sqvalid.latent.comparison",
     "compare_rivals": "sqvalid.rivals",
+    "correlate": "sqvalid.moments.correlations",
     "describe_missing": "sqvalid.screening",
     "draw_estimates": "sqvalid.latent.bootstrap",
     "efa": "sqvalid.exploratory",

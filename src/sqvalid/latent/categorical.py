@@ -35,6 +35,7 @@ from sqvalid.latent.implied import (
     implied_state,
     mean_weight,
 )
+from sqvalid.moments import Block
 
 _LAMBDA, _BETA = MATRICES.index("lambda"), MATRICES.index("beta")
 _TAU, _DELTA = MATRICES.index("tau"), MATRICES.index("delta")
@@ -60,6 +61,9 @@ class StatisticPlan:
         Variables of each correlation, lower triangle column by column.
     ordered : ndarray of int
         Ordered items.
+    lifted, lifted_factor : ndarray of int
+        Ordered items that take part in regressions, and the factors that stand for them: what is
+        left of their variance is a disturbance of these.
     """
 
     owner: Index
@@ -71,6 +75,8 @@ class StatisticPlan:
     first: Index
     second: Index
     ordered: Index
+    lifted: Index
+    lifted_factor: Index
 
     @property
     def size(self) -> int:
@@ -102,6 +108,10 @@ def make_plan(layout: Layout, given: Sequence[str] = ()) -> StatisticPlan:
         position += k
     x = [layout.observed.index(name) for name in given]
     factors = [layout.factors.index(name) for name in given]
+    factor_of = {name: k for k, name in enumerate(layout.factors[layout.n_latents :])}
+    lifted = [
+        j for j in modelled if layout.observed[j] in counts and layout.observed[j] in factor_of
+    ]
     pairs = [(a, b) for i, a in enumerate(modelled) for b in modelled[i + 1 :]]
 
     def index(values: Sequence[int]) -> Index:
@@ -118,34 +128,14 @@ def make_plan(layout: Layout, given: Sequence[str] = ()) -> StatisticPlan:
         first=index([a for a, _ in pairs]),
         second=index([b for _, b in pairs]),
         ordered=index([j for j in modelled if layout.observed[j] in counts]),
+        lifted=index(lifted),
+        lifted_factor=index([layout.n_latents + factor_of[layout.observed[j]] for j in lifted]),
     )
-
-
-def statistic_names(plan: StatisticPlan, layout: Layout) -> list[tuple[str, ...]]:
-    """What every statistic is of, whatever the order of the variables."""
-    observed = layout.observed
-    count: dict[int, int] = {}
-    cuts = []
-    for item in plan.owner.tolist():
-        count[item] = count.get(item, 0) + 1
-        cuts.append(("|", observed[item], f"{count[item]:03d}"))
-    return [
-        *cuts,
-        *(
-            ("~", observed[i], layout.factors[k])
-            for i, k in zip(plan.slope_of, plan.slope_on, strict=True)
-        ),
-        *(("~~", observed[i], observed[i]) for i in plan.numeric),
-        *(
-            ("~~", *sorted((observed[i], observed[j])))
-            for i, j in zip(plan.first, plan.second, strict=True)
-        ),
-    ]
 
 
 @dataclass(frozen=True, eq=False)
 class OrdinalTarget:
-    """A group's statistics, their weights, and their asymptotic covariance.
+    """A group's statistics and their weights.
 
     Parameters
     ----------
@@ -155,14 +145,27 @@ class OrdinalTarget:
         A diagonal, or a matrix.
     is_theta : bool
         Whether residual variances are parameters, and scales follow.
-    gamma : ndarray, shape (s, s)
+    block : Block
+        Where the statistics come from, with their asymptotic covariance.
     """
 
     plan: StatisticPlan
     values: Array
     weights: Array
     is_theta: bool
-    gamma: Array
+    block: Block
+
+    @property
+    def gamma(self) -> Array:
+        """Asymptotic covariance of the statistics, shape (s, s)."""
+        assert self.block.gamma is not None
+        return self.block.gamma
+
+    @property
+    def gamma_diagonal(self) -> Array:
+        """Its diagonal, shape (s,)."""
+        assert self.block.gamma_diagonal is not None
+        return self.block.gamma_diagonal
 
     def weighted(self, right: Array) -> Array:
         """W times a vector (s,) or a matrix (s, k)."""
@@ -199,15 +202,37 @@ class OrdinalLocal:
 
 
 def ordinal_state(slots: Slots, plan: StatisticPlan, theta: Array, *, is_theta: bool) -> State:
-    """Implied moments of the responses, residual variances of ordered items filled in."""
+    r"""Implied moments of the responses, residual variances of ordered items filled in.
+
+    In the delta parameterisation variances are known to be :math:`d_i^{-2}`. Disturbances of items
+    that take part in regressions come first, since other variables depend on them; they solve
+    :math:`\sum_l A_{kl}^2\psi_l = d_k^{-2} - (A\Psi_0A')_{kk}`.
+    """
     state = implied_state(slots, theta)
     if is_theta:
         return state
     ordered = plan.ordered
-    matrices = dict(state.matrices)
-    residual, sigma = matrices["theta"].copy(), state.sigma.copy()
+    matrices, sigma = dict(state.matrices), state.sigma
+    if len(plan.lifted):
+        factors = plan.lifted_factor
+        psi = matrices["psi"].copy()
+        psi[factors, factors] = 0.0
+        reach = state.a_matrix[factors]
+        rest = np.einsum("ij,jk,ik->i", reach, psi, reach)
+        wanted = matrices["delta"][plan.lifted] ** -2.0 - rest
+        psi[factors, factors] = np.linalg.solve(reach[:, factors] ** 2, wanted)
+        matrices["psi"] = psi
+        phi = state.a_matrix @ psi @ state.a_matrix.T
+        lambda_ = matrices["lambda"]
+        sigma = lambda_ @ phi @ lambda_.T + matrices["theta"]
+        p, m = lambda_.shape
+        c = state.c.copy()
+        c[:, p + m :] = lambda_ @ phi
+        state = replace(state, phi=phi, c=c)
+    residual, sigma = matrices["theta"].copy(), sigma.copy()
     total = matrices["delta"][ordered] ** -2.0
     residual[ordered, ordered] += total - sigma[ordered, ordered]
+    residual[plan.lifted, plan.lifted] = 0.0
     sigma[ordered, ordered] = total
     matrices["theta"] = residual
     return replace(state, matrices=matrices, sigma=sigma)
@@ -306,7 +331,13 @@ def _statistic_jacobian(slots: Slots, state: State, here: OrdinalLocal) -> Array
     cb = state.c[:, slots.b[active]] * slots.s[active]
     start = plan.covariance_start
     middle = start + len(plan.numeric)
-    out[start:middle, active] = 2.0 * ca[plan.numeric] * cb[plan.numeric]
+    if len(plan.lifted) and not target.is_theta:
+        own = state.c[:, p + plan.lifted_factor]
+        moved = filled_jacobian(slots, state, plan).disturbance
+        out[start:middle] = own[plan.numeric] ** 2 @ moved
+        scaled = own * scale[:, None]
+        out[middle:] = (scaled[plan.first] * scaled[plan.second]) @ moved
+    out[start:middle, active] += 2.0 * ca[plan.numeric] * cb[plan.numeric]
     # Rows scaled beforehand; where scales move, the covariance goes along.
     ca, cb = ca * scale[:, None], cb * scale[:, None]
     i, j = plan.first, plan.second
@@ -316,30 +347,47 @@ def _statistic_jacobian(slots: Slots, state: State, here: OrdinalLocal) -> Array
     if relative.any():
         both = relative[i] + relative[j]
         part += here.covariance[i, j][:, None] * both
-    out[middle:, active] = part
+    out[middle:, active] += part
     return out
 
 
-def residual_jacobian(slots: Slots, state: State, plan: StatisticPlan) -> Array:
-    """Derivatives of the residual variances that the delta parameterisation fills in.
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """How variances that the delta parameterisation fills in move with the parameters.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (number of ordered items, k)
+        Residual variance of every ordered item; its disturbance where it is lifted.
+    disturbance : ndarray, shape (number of lifted items, k)
+    """
+
+    residual: Array
+    disturbance: Array
+
+
+def filled_jacobian(slots: Slots, state: State, plan: StatisticPlan) -> Filled:
+    """Derivatives of residual variances that follow from other parameters.
 
     Parameters
     ----------
     state : State
         Conditional on covariates where the statistics are.
-
-    Returns
-    -------
-    ndarray, shape (number of ordered items, k)
     """
-    rows = plan.ordered
-    c = state.c[rows]
-    out = -2.0 * c[:, slots.a] * c[:, slots.b] * slots.s
-    place = {item: i for i, item in enumerate(rows.tolist())}
-    for k in np.flatnonzero(slots.matrix == _DELTA):
-        item = int(slots.row[k])
-        out[place[item], k] -= 2.0 * state.matrices["delta"][item] ** -3.0
-    return np.asarray(out)
+    p = len(state.sigma)
+    wanted = np.zeros((p, slots.n_parameters))
+    chosen = np.flatnonzero(slots.matrix == _DELTA)
+    items = slots.row[chosen]
+    wanted[items, chosen] = -2.0 * state.matrices["delta"][items] ** -3.0
+    # Less what each parameter does to the variance by itself.
+    wanted -= 2.0 * state.c[:, slots.a] * state.c[:, slots.b] * slots.s
+    disturbance: Array = np.zeros((len(plan.lifted), slots.n_parameters))
+    if len(plan.lifted):
+        reach = state.a_matrix[np.ix_(plan.lifted_factor, plan.lifted_factor)]
+        disturbance = np.asarray(np.linalg.solve(reach**2, wanted[plan.lifted]), np.float64)
+        wanted -= state.c[:, p + plan.lifted_factor] ** 2 @ disturbance
+        wanted[plan.lifted] = disturbance
+    return Filled(wanted[plan.ordered], disturbance)
 
 
 def joint_state(slots: Slots, theta: Array, local: Local) -> State:
@@ -352,9 +400,18 @@ def joint_state(slots: Slots, theta: Array, local: Local) -> State:
     """
     assert local.ordinal is not None
     state = implied_state(slots, theta)
-    residual = local.state.matrices["theta"]
-    sigma = state.sigma + residual - state.matrices["theta"]
-    return replace(state, matrices={**state.matrices, "theta": residual}, sigma=sigma)
+    here, plan = local.state, local.ordinal.target.plan
+    matrices = {**state.matrices, "theta": here.matrices["theta"], "psi": here.matrices["psi"]}
+    given = [slots.layout.factors.index(slots.layout.observed[j]) for j in plan.given]
+    psi = matrices["psi"].copy()
+    psi[np.ix_(given, given)] = state.matrices["psi"][np.ix_(given, given)]
+    matrices["psi"] = psi
+    phi = state.a_matrix @ psi @ state.a_matrix.T
+    lambda_ = matrices["lambda"]
+    c = state.c.copy()
+    c[:, sum(lambda_.shape) :] = lambda_ @ phi
+    sigma = lambda_ @ phi @ lambda_.T + matrices["theta"]
+    return replace(state, matrices=matrices, phi=phi, sigma=sigma, c=c)
 
 
 class CategoricalLeastSquares:

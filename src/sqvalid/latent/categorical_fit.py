@@ -3,17 +3,20 @@ r"""Fit of a model for ordered answers: robust indices, residuals and their stan
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from sqvalid.errors import UnsupportedError
 from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_indices import CompleteDataFit
-from sqvalid.latent.implied import Array, Index, factorise
+from sqvalid.latent.fit_statistics import ordinal_spread
+from sqvalid.latent.implied import Array, factorise
 from sqvalid.latent.inference import constrained_inverse
 from sqvalid.latent.moment_weights import expected_information, triangle
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.residual_summary import NAMES, root_mean_square
 from sqvalid.latent.residuals import NO_RESIDUAL, NO_VARIANCE, Residuals
+from sqvalid.latent.robust import DiagonalSpread, MomentSpread
 from sqvalid.latent.syntax.trees import names
 
 
@@ -40,6 +43,7 @@ def ordered_moments(estimate: Estimate, g: int) -> GroupMoments:
         implied_covariance=local.covariance[np.ix_(keep, keep)],
         thresholds=target.values[cuts],
         implied_thresholds=local.values[cuts],
+        n_given=len(plan.given),
     )
 
 
@@ -75,9 +79,33 @@ def weighted_root_mean_square(estimate: Estimate) -> float:
     return float(np.sqrt(max(estimate.chisq, 0.0) / size))
 
 
-def _correlation_places(target: OrdinalTarget) -> Index:
-    size = target.plan.size
-    return np.arange(size - len(target.plan.first), size)
+def _weighted_gamma(target: OrdinalTarget, implied: Array, weight: Array) -> float:
+    """tr(V Gamma) over the correlations, with normal-theory weights at the implied ones."""
+    block, start = target.block, len(target.plan.owner)
+    influence = block.influence
+    if influence is None or influence.shape[0] >= influence.shape[1]:
+        return float(np.sum(weight * target.gamma[start:, start:]))
+    # V is a form in the matrices that hold what each respondent adds to the correlations.
+    added = np.zeros((len(influence), *implied.shape))
+    added[:, target.plan.first, target.plan.second] = influence[:, start:]
+    added[:, target.plan.second, target.plan.first] = influence[:, start:]
+    inverse = np.linalg.solve(implied, np.eye(len(implied)))
+    turned = inverse @ added
+    return 0.5 * block.total_weight * float(np.einsum("nij,nji->", turned, turned))
+
+
+def estimate_spreads(estimate: Estimate) -> list[DiagonalSpread | MomentSpread]:
+    """How the statistics of every group vary, under the estimator's weights."""
+    objective = estimate.problem.objective
+    out: list[DiagonalSpread | MomentSpread] = []
+    for slots, group, local in zip(
+        objective.slots, objective.targets, estimate.locals_, strict=True
+    ):
+        assert group.ordinal is not None
+        jacobian = np.zeros((group.ordinal.plan.size, objective.n_free))
+        jacobian[:, slots.target] = statistic_jacobian(slots, local)
+        out.append(ordinal_spread(group.ordinal, jacobian, group.weight))
+    return out
 
 
 def residual_makers(estimate: Estimate) -> list[list[Array]]:
@@ -120,7 +148,7 @@ def residual_covariances(estimate: Estimate) -> list[Array]:
     ]
 
 
-_NOWHERE = CompleteDataFit(*[float("nan")] * 4)
+NOWHERE = CompleteDataFit(*[float("nan")] * 4)
 
 
 def robust_inputs(estimate: Estimate) -> CompleteDataFit:
@@ -147,20 +175,28 @@ def robust_inputs(estimate: Estimate) -> CompleteDataFit:
         or not estimate.solution.converged
         or _restricts_thresholds(estimate)
     ):
-        return _NOWHERE
-    spreads = residual_covariances(estimate)
+        return NOWHERE
+    bread = constrained_inverse(
+        problem.objective.expected(estimate.locals_), estimate.tangent
+    ).matrix
+    groups = estimate_spreads(estimate)
+    # Sampling covariance of the free parameters, N of all groups not yet divided by.
+    middle = bread @ sum(
+        group.share**2 / block.n_obs * group.meat()
+        for group, block in zip(groups, problem.blocks, strict=True)
+    )
+    middle = middle @ bread
     chisq = trace = base_chisq = base_trace = 0.0
     base_df = 0
-    for g, (block, local, spread) in enumerate(
-        zip(problem.blocks, estimate.locals_, spreads, strict=True)
-    ):
-        target, here = _target(estimate, g), local.ordinal
+    for block, local, group in zip(problem.blocks, estimate.locals_, groups, strict=True):
+        here = local.ordinal
         assert here is not None
+        target = here.target
         if len(target.plan.numeric):
-            return _NOWHERE
+            return NOWHERE
         sample, implied = block.covariance, here.covariance
         if factorise(sample, 1e-10) is None or factorise(implied, 1e-10) is None:
-            return _NOWHERE
+            return NOWHERE
         log_sample = float(np.linalg.slogdet(sample)[1])
         ratio = float(np.trace(np.linalg.solve(implied, sample)))
         log_implied = float(np.linalg.slogdet(implied)[1])
@@ -168,15 +204,20 @@ def robust_inputs(estimate: Estimate) -> CompleteDataFit:
         n = block.n_obs - 1
         chisq += n * (log_implied + ratio - log_sample - len(sample))
         base_chisq -= n * log_sample
-        places = _correlation_places(target)
+        start = len(target.plan.owner)
         rows, columns = triangle(len(sample))
         weight = expected_information(implied, means=False)[
             np.ix_(*[np.flatnonzero(rows != columns)] * 2)
         ]
-        trace += n * float(np.sum(weight * spread[np.ix_(places, places)]))
+        jacobian = group.jacobian[start:]
+        weighted = weight @ jacobian
+        noise = _weighted_gamma(target, implied, weight)
+        noise -= 2.0 * group.share * float(np.sum((weighted @ bread) * group.through[start:]))
+        trace += n * noise / block.n_obs
+        trace += n * float(np.sum((weighted @ middle) * jacobian))
         # Of independent variables every correlation has the weight one.
-        base_trace += n / block.n_obs * float(np.diag(target.gamma)[places].sum())
-        base_df += len(places)
+        base_trace += n / block.n_obs * float(target.gamma_diagonal[start:].sum())
+        base_df += len(target.plan.first)
     df = problem.df
     scaling = trace / df if df > 0 else float("nan")
     return CompleteDataFit(chisq, scaling, base_chisq, base_trace / base_df)
@@ -220,7 +261,7 @@ def ordinal_summary(estimate: Estimate, kind: str) -> dict[str, dict[str, float]
         )
     covariance = residual_covariances(estimate)[0].copy()
     # What the model reproduces whatever the data has rounding for a variance.
-    known = np.diag(covariance) < NO_VARIANCE * np.diag(target.gamma) / estimate.problem.multiplier
+    known = np.diag(covariance) < NO_VARIANCE * target.gamma_diagonal / estimate.problem.multiplier
     covariance[known] = covariance[:, known] = 0.0
     matrix = residuals.covariance
     lower = matrix[plan.first, plan.second]
@@ -252,7 +293,7 @@ def ordinal_residuals(estimate: Estimate, kind: str) -> list[tuple[Residuals, Ar
         plan, n = target.plan, estimate.problem.blocks[g].n_obs
         values = target.values - here.values
         if kind in ("normalized", "standardized"):
-            moments = np.diag(target.gamma) / n
+            moments = target.gamma_diagonal / n
             variance = moments if spreads is None else np.diag(spreads[g])
             defined = variance > NO_VARIANCE * moments
             z = np.where(np.abs(values) <= NO_RESIDUAL * np.sqrt(n * moments), 0.0, np.nan)
@@ -290,3 +331,29 @@ def _in_correlations(values: Array, target: OrdinalTarget, implied: Array, kind:
         out[start:middle] /= sd[plan.numeric] ** 2
         out[middle:] /= sd[plan.first] * sd[plan.second]
     return out
+
+
+def numeric_means(estimate: Estimate, g: int, values: Array) -> pd.Series:
+    """Residual means of a group, from those of thresholds and minus means; 0 for ordered items."""
+    target = _target(estimate, g)
+    observed = target.block.variables
+    given = set(target.block.conditional)
+    out = pd.Series(0.0, index=[name for name in observed if name not in given])
+    for place, tau, value in zip(target.plan.owner, target.plan.tau, values, strict=False):
+        if tau < 0:
+            out[observed[place]] = -value
+    return out
+
+
+def threshold_series(estimate: Estimate, g: int, values: Array) -> pd.Series:
+    """Thresholds of a group by name, ``item|t1``, from statistics that begin with them."""
+    plan = _target(estimate, g).plan
+    count: dict[str, int] = {}
+    labels = []
+    for name in estimate.problem.slots[g].layout.thresholds:
+        count[name] = count.get(name, 0) + 1
+        labels.append(f"{name}|t{count[name]}")
+    cuts = np.full(len(labels), np.nan)
+    keep = np.flatnonzero(plan.tau >= 0)
+    cuts[plan.tau[keep]] = values[keep]
+    return pd.Series(cuts, index=labels)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sqvalid.errors import UnsupportedError
 from sqvalid.latent.absolute_fit import chisq_pvalue, rmsea
-from sqvalid.latent.categorical import statistic_jacobian, statistic_names
+from sqvalid.latent.categorical import statistic_jacobian
 from sqvalid.latent.constraints import tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.estimation import Estimate
@@ -172,7 +172,7 @@ def jacobian(estimate: Estimate, groups: Sequence[tuple[str, tuple[str, ...]]]) 
         slots, block = problem.slots[g], problem.blocks[g]
         local = estimate.locals_[g]
         if local.ordinal is not None:
-            known = statistic_names(local.ordinal.target.plan, slots.layout)
+            known = block.statistic_names()
             by_name = sorted(range(len(known)), key=known.__getitem__)
             full = np.zeros((len(known), problem.objective.n_free))
             full[:, slots.target] = statistic_jacobian(slots, local)[by_name]

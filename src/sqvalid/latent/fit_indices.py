@@ -250,7 +250,7 @@ class FitInputs:
         are used as they are.
         """
         scaled = _present(self.scaled)
-        if scaled.shifted:
+        if scaled.shifted or self.df == 0:
             return scaled.stat, scaled.df
         return self.chisq, scaled.scaling_factor * scaled.df
 

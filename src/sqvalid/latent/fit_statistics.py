@@ -7,11 +7,10 @@ the independence model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from sqvalid.latent import full_information, inference, moment_weights, robust
 from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
@@ -147,10 +146,12 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
     return out
 
 
-def ordinal_spread(target: OrdinalTarget, jacobian: Array, share: float) -> robust.Spread:
+def ordinal_spread(
+    target: OrdinalTarget, jacobian: Array, share: float
+) -> robust.DiagonalSpread | robust.MomentSpread:
     """How the statistics of ordered answers vary, under the estimator's weights."""
     if target.weights.ndim == 1:
-        return robust.DiagonalSpread(target.gamma, target.weights, jacobian, share)
+        return robust.DiagonalSpread(target.block, target.weights, jacobian, share)
     return robust.MomentSpread(target.gamma, target.weights, jacobian, share)
 
 
@@ -213,6 +214,10 @@ def _correct(
     traces = robust.u_gamma_traces(
         groups, inverse, meat, second=name in ("mean.var.adjusted", "scaled.shifted")
     )
+    return _corrected(name, view, traces)
+
+
+def _corrected(name: str, view: View, traces: robust.Traces) -> ScaledStatistic:
     match name:
         case "mean.var.adjusted":
             return robust.mean_variance_adjusted(view.chisq, view.df, traces)
@@ -550,45 +555,52 @@ def _categorical_tests(problem: Problem, options: FitOptions, view: View) -> Fit
     """
     statistics = {"standard": _plain(view.chisq, view.df)}
     statistics |= _scaled(problem, options, view)
-    half_f, df = 0.0, 0
-    groups: list[robust.Spread] = []
-    inverses = []
-    n_free = sum(
-        t.ordinal.plan.size - len(t.ordinal.plan.first)
-        for t in problem.objective.targets
-        if t.ordinal is not None
-    )
-    count = 0
+    half_f, df, first, second = 0.0, 0, 0.0, 0.0
     for target in problem.objective.targets:
         found = target.ordinal
         assert found is not None
-        free = found.plan.size - len(found.plan.first)
         df += len(found.plan.first)
-        rest = found.values[free:]
-        if found.weights.ndim == 1:
-            half_f += 0.5 * target.weight * float(rest @ (found.weights[free:] * rest))
-            inner = np.diag(found.weights[:free])
-        else:
-            # Free statistics take up what is correlated with the fixed ones.
-            inner = found.weights[:free, :free]
-            across = found.weights[:free, free:] @ rest
-            form = float(rest @ found.weights[free:, free:] @ rest)
-            half_f += 0.5 * target.weight * (form - float(across @ np.linalg.solve(inner, across)))
-        jacobian = np.zeros((found.plan.size, n_free))
-        jacobian[:free, count : count + free] = np.eye(free)
-        count += free
-        groups.append(ordinal_spread(found, jacobian, target.weight))
-        inverses.append(np.linalg.inv(inner) / target.weight)
-    baseline = {"standard": _plain(2.0 * problem.multiplier * half_f, df)}
-    names = [name for name in options.tests if name in SCALED]
-    if names:
-        inverse = block_diag(*inverses)
-        meat = robust.meat_matrix(groups)
-        base = View(problem.objective, (), inverse, np.eye(n_free), baseline["standard"].stat, df)
-        baseline |= {name: _correct(name, base, groups, inverse, meat) for name in names}
+        part, traces = _independence(found)
+        half_f += target.weight * part
+        first, second = first + traces.first, second + traces.second
+    base = View(problem.objective, (), np.empty(0), np.empty(0), 0.0, df)
+    base = replace(base, chisq=2.0 * problem.multiplier * half_f)
+    baseline = {"standard": _plain(base.chisq, df)}
+    traces = robust.Traces(first, second)
+    baseline |= {name: _corrected(name, base, traces) for name in options.tests if name in SCALED}
     return FitTests(
         MappingProxyType(statistics), MappingProxyType(baseline), None, None, float("nan")
     )
+
+
+def _independence(target: OrdinalTarget) -> tuple[float, robust.Traces]:
+    """F/2 of the independence model of one group, and its traces of U Gamma.
+
+    What is not a correlation is free; with V split into free and fixed statistics the correlations
+    are weighed by :math:`V_{cc} - V_{cf}V_{ff}^{-1}V_{fc}`, which is what U is.
+    """
+    start = target.plan.size - len(target.plan.first)
+    rest = target.values[start:]
+    block = target.block
+    if target.weights.ndim == 1:
+        weight = target.weights[start:]
+        half_f = 0.5 * float(rest @ (weight * rest))
+        influence = block.influence
+        if influence is not None and len(influence) < len(weight):
+            part = influence[:, start:]
+            gram = (part * weight) @ part.T
+            second = block.total_weight**2 * float(np.vdot(gram, gram))
+        else:
+            gamma = target.gamma[start:, start:]
+            second = float(weight @ (gamma * gamma) @ weight)
+        return half_f, robust.Traces(float(weight @ target.gamma_diagonal[start:]), second)
+    across = target.weights[:start, start:]
+    schur = target.weights[start:, start:] - across.T @ np.linalg.solve(
+        target.weights[:start, :start], across
+    )
+    product = schur @ target.gamma[start:, start:]
+    traces = robust.Traces(float(np.trace(product)), float(np.sum(product * product.T)))
+    return 0.5 * float(rest @ schur @ rest), traces
 
 
 def _yuan_bentler_bread(options: FitOptions, view: View) -> Array:

@@ -30,6 +30,9 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
     categorical = e.problem.is_categorical
     complete = missing_fit.complete_data_fit(e) if incomplete else None
     gfi = missing_fit.classic_gfi(e) if incomplete else None
+    if e.options.discrepancy == "DWLS" and not categorical:
+        # Of numbers under diagonal weights there are no robust indices.
+        complete = categorical_fit.NOWHERE
     if categorical:
         complete = categorical_fit.robust_inputs(e) if name is not None else None
         gfi = categorical_fit.classic_gfi(e)

@@ -44,7 +44,8 @@ class Modifications:
 def candidates(table: ParameterTable, group: int) -> Iterator[Row]:
     """Fixed parameters of the table, then those it leaves out.
 
-    Variances and scales of responses behind ordered items are no candidates: they only set units.
+    What follows from other parameters of ordered items (residual variances in the delta
+    parameterisation, scales in theta) is no candidate.
     Left out are cross-loadings of observed indicators, covariances among observed outcomes and
     indicators, covariances among latents, and regressions among variables that take part
     in regressions.
@@ -52,12 +53,13 @@ def candidates(table: ParameterTable, group: int) -> Iterator[Row]:
     rows = [row for row in table.rows if row.group == group]
     present = {row.key for row in rows}
     ordered = table.options.n_thresholds
+    follows = "~~" if table.options.parameterization == "delta" else "~*~"
     yield from (
         row
         for row in rows
         if not row.free
         and not row.exo
-        and not (row.op in ("~~", "~*~") and row.lhs == row.rhs and row.lhs in ordered)
+        and not (row.op == follows and row.lhs == row.rhs and row.lhs in ordered)
     )
     latents = table.latents[group - 1]
     covariates = set(table.covariates[group - 1])

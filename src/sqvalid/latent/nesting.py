@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sqvalid.errors import UnsupportedError
-from sqvalid.latent.categorical import statistic_names
 from sqvalid.latent.constraints import make_functions, named_values, tangent_basis
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Target
 from sqvalid.latent.estimation import Estimate
@@ -65,7 +64,7 @@ def implied_targets(free: Estimate, restricted: Estimate) -> tuple[Target, ...]:
     for block, target in zip(free.problem.blocks, free.problem.objective.targets, strict=True):
         g = place[block.group]
         if target.ordinal is not None:
-            out.append(_implied_statistics(free, restricted, target, g, len(out)))
+            out.append(_implied_statistics(restricted, target, g))
             continue
         order = [restricted.problem.blocks[g].variables.index(name) for name in block.variables]
         state = restricted.locals_[g].state
@@ -75,16 +74,14 @@ def implied_targets(free: Estimate, restricted: Estimate) -> tuple[Target, ...]:
     return tuple(out)
 
 
-def _implied_statistics(
-    free: Estimate, restricted: Estimate, target: Target, g: int, own: int
-) -> Target:
+def _implied_statistics(restricted: Estimate, target: Target, g: int) -> Target:
     """The same for ordered answers: statistics, each with the weight one."""
     ordinal, there = target.ordinal, restricted.locals_[g].ordinal
     assert ordinal is not None
     assert there is not None
-    known = statistic_names(there.target.plan, restricted.problem.slots[g].layout)
+    known = there.target.block.statistic_names()
     place = {name: i for i, name in enumerate(known)}
-    wanted = statistic_names(ordinal.plan, free.problem.slots[own].layout)
+    wanted = ordinal.block.statistic_names()
     values = there.values[[place[name] for name in wanted]]
     return replace(target, ordinal=replace(ordinal, values=values, weights=np.ones(len(values))))
 

@@ -207,9 +207,7 @@ def resolve_estimator(
     check_choice("estimator", estimator, ESTIMATORS)
     row = ESTIMATORS[estimator]
     if categorical:
-        return _categorical(
-            estimator, se, as_tuple(test), information, missing, cluster or sampling_weights
-        )
+        return _categorical(estimator, se, as_tuple(test), information, missing, cluster)
     if se in _SE_LATER:
         raise UnsupportedError(
             f"se={se!r} is not an option of the fit.",
@@ -266,7 +264,7 @@ def _categorical(
     tests: tuple[str, ...],
     information: str | None,
     missing: str,
-    column: str | None,
+    cluster: str | None,
 ) -> tuple[EstimatorDefaults, tuple[str, ...]]:
     """What an estimator and its options mean for ordered answers."""
     if estimator not in CATEGORICAL_ESTIMATORS:
@@ -279,10 +277,8 @@ def _categorical(
             f"missing={missing!r} is not available for ordered answers.",
             remedy="Use missing='pairwise' or 'listwise'.",
         )
-    if column is not None:
-        raise UnsupportedError(
-            "Clusters and sampling weights are not available for ordered answers."
-        )
+    if cluster is not None:
+        raise UnsupportedError("Clusters are not available for ordered answers.")
     row = _CATEGORICAL.get(estimator, ESTIMATORS[estimator])
     asked = tests or (row.test,)
     for name in asked:

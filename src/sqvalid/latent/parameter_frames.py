@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erfc
 
-from sqvalid.latent.categorical import residual_jacobian, scale_jacobian
+from sqvalid.latent.categorical import filled_jacobian, scale_jacobian
 from sqvalid.latent.constraints import Functions, make_functions, named_values
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
@@ -85,8 +85,11 @@ def derived_rows(estimate: Estimate) -> dict[int, tuple[float, Array]]:
         assert local.ordinal is not None
         plan, q = local.ordinal.target.plan, table.n_free
         if options.parameterization == "delta":
-            values = np.diag(local.state.matrices["theta"])[plan.ordered]
-            slopes = residual_jacobian(slots, local.state, plan)
+            matrices = local.state.matrices
+            left = np.diag(matrices["theta"]).copy()
+            left[plan.lifted] = np.diag(matrices["psi"])[plan.lifted_factor]
+            values = left[plan.ordered]
+            slopes = filled_jacobian(slots, local.state, plan).residual
         else:
             values = local.ordinal.scale[plan.ordered]
             found = scale_jacobian(slots, local.state, plan, local.ordinal.scale, is_theta=True)
@@ -162,7 +165,7 @@ def group_deviations(estimate: Estimate, values: Array) -> list[Deviations]:
         filled = None
         if delta and local.ordinal is not None:
             plan = local.ordinal.target.plan
-            filled = (plan.ordered, residual_jacobian(slots, local.state, plan))
+            filled = (plan, filled_jacobian(slots, local.state, plan))
         own = [rows[i] for i in places]
         n_free = problem.table.n_free
         out.append(deviations(slots, state, own, values[places], n_free, filled=filled))

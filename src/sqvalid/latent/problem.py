@@ -296,7 +296,7 @@ def _categorical_problem(structure: Structure, moments: Moments, options: FitOpt
     blocks = tuple(
         block.select(names) for block, names in zip(moments.blocks, table.observed, strict=True)
     )
-    counts = [block.n_obs - 1 for block in blocks]
+    counts = [block.total_weight - 1 for block in blocks]
     total = float(sum(counts))
     slots, joint, targets = [], [], []
     fixed_values: dict[str, float] = {}
@@ -314,9 +314,9 @@ def _categorical_problem(structure: Structure, moments: Moments, options: FitOpt
         joint.append(whole)
         # What is conditional on the covariates does not have their moments in it.
         slots.append(own if given else whole)
-        values, gamma = _ordinal_statistics(block, plan)
-        weights = _ordinal_weights(gamma, options.discrepancy, block)
-        found = OrdinalTarget(plan, values, weights, options.parameterization == "theta", gamma)
+        weights = _ordinal_weights(block, options.discrepancy)
+        values = _ordinal_statistics(block, plan)
+        found = OrdinalTarget(plan, values, weights, options.parameterization == "theta", block)
         share = counts[g] / total
         targets.append(Target(block.covariance, block.means, 0.0, share, ordinal=found))
         n_statistics += plan.size
@@ -355,48 +355,40 @@ def _covariate_moment(block: Block, row: Row, given: tuple[str, ...]) -> float:
     return float(covariance[place[row.lhs], place[row.rhs]])
 
 
-def _ordinal_statistics(block: Block, plan: StatisticPlan) -> tuple[Array, Array]:
-    """Statistics of a group in the order of its plan, and their asymptotic covariance."""
-    if block.thresholds is None or block.gamma is None:
-        raise UnsupportedError(
-            "These moments have no thresholds.",
-            remedy="Give the answers, or moments that were computed with ordered=.",
-        )
-    p = block.n_variables
-    keep = np.setdiff1d(np.arange(p), plan.given)
-    covariance = block.covariance
-    if len(covariance) == len(keep) < p:
-        # Of what is modelled only.
-        whole = np.full((p, p), np.nan)
-        whole[np.ix_(keep, keep)] = covariance
-        covariance = whole
-    slopes = np.empty(0) if block.slopes is None else block.slopes.T.ravel()
+def _ordinal_statistics(block: Block, plan: StatisticPlan) -> Array:
+    """Statistics of a group in the order of its plan, which is that of the block."""
+    assert block.thresholds is not None
+    slopes = np.empty(0) if block.slopes is None else block.slopes.ravel(order="F")
     values = np.concatenate(
         [
             block.thresholds,
             slopes,
-            covariance[plan.numeric, plan.numeric],
-            covariance[plan.first, plan.second],
+            block.covariance[plan.numeric, plan.numeric],
+            block.covariance[plan.first, plan.second],
         ]
     )
-    assert len(values) == plan.size == len(block.gamma)
-    return values, block.gamma
+    assert len(values) == plan.size
+    return values
 
 
-def _ordinal_weights(gamma: Array, discrepancy: str, block: Block) -> Array:
+def _ordinal_weights(block: Block, discrepancy: str) -> Array:
     """Weights of the statistics: a diagonal (s,), or a matrix (s, s) for WLS."""
+    variances = block.gamma_diagonal
+    assert variances is not None
     if discrepancy == "ULS":
-        return np.ones(len(gamma))
+        return np.ones(len(variances))
     if discrepancy == "DWLS":
-        return 1.0 / np.diag(gamma)
-    if block.n_obs <= len(gamma):
+        return 1.0 / variances
+    size = len(variances)
+    if block.n_obs <= size:
         of_group = f" in group {block.group!r}" if block.group else ""
         raise InputError(
             f"estimator='WLS' needs more respondents than statistics: {block.n_obs}{of_group} "
-            f"for {len(gamma)}.",
+            f"for {size}.",
             remedy="Use 'WLSMV'.",
         )
-    return np.asarray(np.linalg.solve(gamma, np.eye(len(gamma))))
+    assert block.gamma is not None
+    return np.asarray(np.linalg.solve(block.gamma, np.eye(size)))
 
 
 def _target(

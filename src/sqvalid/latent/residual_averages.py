@@ -36,6 +36,8 @@ class GroupMoments:
         no weight in :func:`gfi_lisrel`.
     thresholds, implied_thresholds : ndarray of shape (t,) or None
         Of ordered items, whose part of the matrices are correlations; they stand where means do.
+    n_given : int
+        Covariates that everything is given: lavaan counts their variances among the residuals.
     """
 
     n_obs: float
@@ -46,6 +48,7 @@ class GroupMoments:
     fixed: tuple[int, ...] = ()
     thresholds: Array | None = None
     implied_thresholds: Array | None = None
+    n_given: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -123,6 +126,7 @@ def rmr(groups: Sequence[GroupMoments], *, with_means: bool = True) -> float:
     values = []
     for group in groups:
         parts = [_lower(group.covariance - group.implied_covariance, diagonal=True)]
+        parts.append(np.zeros(group.n_given))
         means = _mean_residuals(group, with_means=with_means)
         if means is not None:
             parts.append(means[0] - means[1])
@@ -159,7 +163,7 @@ def srmr_bentler(groups: Sequence[GroupMoments], *, with_means: bool = True) -> 
     for group in groups:
         sd = np.sqrt(np.diag(group.covariance))
         residual = (group.covariance - group.implied_covariance) / np.outer(sd, sd)
-        parts = [_lower(residual, diagonal=True)]
+        parts = [_lower(residual, diagonal=True), np.zeros(group.n_given)]
         means = _mean_residuals(group, with_means=with_means)
         if means is not None:
             parts.append((means[0] - means[1]) / sd)

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from sqvalid.latent.categorical import Filled, StatisticPlan
 from sqvalid.latent.implied import (
     Array,
     Index,
@@ -59,7 +60,7 @@ def deviations(
     estimates: Array,
     n_free: int,
     *,
-    filled: tuple[Index, Array] | None = None,
+    filled: tuple[StatisticPlan, Filled] | None = None,
 ) -> Deviations:
     """Standard deviations of the variables of one group.
 
@@ -68,8 +69,7 @@ def deviations(
     rows : sequence of Row
         All rows of the table; `estimates` has their values in the same order.
     filled : tuple, optional
-        Observed variables whose residual variance follows from the other parameters, and its
-        derivatives (one row each).
+        Where residual variances of ordered items follow from the other parameters.
     """
     names = (*slots.layout.observed, *slots.layout.factors)
     place = {name: i for i, name in enumerate(names)}
@@ -90,9 +90,17 @@ def deviations(
         if index >= 0:
             slope[at, index] = 1.0
     if filled is not None:
-        items, jacobian = filled
-        slope[np.ix_(items, slots.target)] += jacobian
-        slope[np.ix_(v + items, slots.target)] = jacobian
+        plan, moves = filled
+        p = len(slots.layout.observed)
+        fixed = np.isin(plan.ordered, plan.lifted, invert=True)
+        slope[np.ix_(plan.ordered[fixed], slots.target)] += moves.residual[fixed]
+        # Everything downstream of a lifted item moves with its disturbance.
+        reach = np.vstack(
+            [state.c[:, p + plan.lifted_factor], state.a_matrix[:, plan.lifted_factor]]
+        )
+        slope[:v, slots.target] += reach**2 @ moves.disturbance
+        residuals = np.array([v + place[slots.layout.observed[item]] for item in plan.ordered])
+        slope[np.ix_(residuals, slots.target)] = moves.residual
     # A negative variance keeps its size: the solution is inadmissible and reported as such.
     roots = np.sqrt(np.abs(variance))
     safe = np.where(variance == 0.0, np.inf, variance)

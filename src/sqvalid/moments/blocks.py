@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import combinations
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -192,12 +193,14 @@ class Block:
         """Return the block restricted to `variables`, in that order."""
         if tuple(variables) == self.variables:
             return self
-        if self.is_ordinal or self.gamma is not None:
-            raise UnsupportedError("Variables of a block with ordinal statistics are not selected.")
         place = {name: i for i, name in enumerate(self.variables)}
         missing = [name for name in variables if name not in place]
         if missing:
             raise InputError(f"The sample statistics lack the variables {', '.join(missing)}.")
+        if self.is_ordinal:
+            return self._select_ordinal(tuple(variables))
+        if self.gamma is not None:
+            raise UnsupportedError("Variables of a block with a given Gamma are not selected.")
         keep = [place[name] for name in variables]
         patterns = None
         if self.patterns is not None:
@@ -217,6 +220,89 @@ class Block:
             cases=None if self.cases is None else self.cases[:, keep],
             kinds=tuple(self.kinds[i] for i in keep),
         )
+
+    def statistic_names(self) -> list[tuple[str, ...]]:
+        """What every ordinal statistic is of, in their order.
+
+        Returns
+        -------
+        list of tuple of str
+            ``("|", item, "001")`` for thresholds (and minus means), ``("~", y, x)`` for slopes,
+            ``("~~", a, b)`` with names in alphabetical order for variances and covariances.
+        """
+        assert self.owner is not None
+        count: dict[int, int] = {}
+        cuts = []
+        for item in self.owner.tolist():
+            count[item] = count.get(item, 0) + 1
+            cuts.append(("|", self.variables[item], f"{count[item]:03d}"))
+        modelled = [name for name in self.variables if name not in self.conditional]
+        numeric = [
+            name
+            for name, kind in zip(self.variables, self.kinds, strict=True)
+            if kind == "continuous" and name not in self.conditional
+        ]
+        return [
+            *cuts,
+            *(("~", y, x) for x in self.conditional for y in modelled),
+            *(("~~", name, name) for name in numeric),
+            *(("~~", *sorted(pair)) for pair in combinations(modelled, 2)),
+        ]
+
+    def _select_ordinal(self, variables: tuple[str, ...]) -> Block:
+        """Some of the variables, in another order; all covariates that are given stay."""
+        dropped = [name for name in self.conditional if name not in variables]
+        if dropped:
+            raise UnsupportedError(
+                f"The statistics are conditional on {', '.join(dropped)}, which the model lacks.",
+                remedy="Compute the moments for this model, or give the answers.",
+            )
+        given = tuple(name for name in variables if name in self.conditional)
+        place = {name: i for i, name in enumerate(self.variables)}
+        keep = np.array([place[name] for name in variables])
+        kinds = tuple(self.kinds[i] for i in keep)
+        assert self.owner is not None
+        assert self.thresholds is not None
+        owner, cuts = [], []
+        for new, old in enumerate(keep.tolist()):
+            own = np.flatnonzero(self.owner == old)
+            owner += [new] * len(own)
+            cuts += own.tolist()
+        x = [self.conditional.index(name) for name in given]
+        rows = [place[name] for name in variables if name not in given]
+        # Of the new block only names and places are read to find the statistics.
+        shape = replace(
+            _without_arrays(self),
+            variables=variables,
+            kinds=kinds,
+            owner=np.array(owner, dtype=np.intp),
+            conditional=given,
+        )
+        known = {name: i for i, name in enumerate(self.statistic_names())}
+        chosen = np.array([known[name] for name in shape.statistic_names()], dtype=np.intp)
+        influence = self.influence
+        return replace(
+            shape,
+            covariance=self.covariance[np.ix_(keep, keep)],
+            means=None if self.means is None else self.means[keep],
+            cases=None if self.cases is None else self.cases[:, keep],
+            levels=tuple(self.levels[i] for i in keep),
+            thresholds=self.thresholds[cuts],
+            slopes=None if self.slopes is None else self.slopes[np.ix_(rows, x)],
+            x_means=None if self.x_means is None else self.x_means[x],
+            x_covariance=None if self.x_covariance is None else self.x_covariance[np.ix_(x, x)],
+            influence=None if influence is None else influence[:, chosen],
+            gamma=self.gamma[np.ix_(chosen, chosen)]
+            if influence is None and self.gamma is not None
+            else None,
+            empty_cells=None if self.empty_cells is None else self.empty_cells[np.ix_(keep, keep)],
+            weights=self.weights,
+        )
+
+
+def _without_arrays(block: Block) -> Block:
+    """A block with the names of another one and none of its numbers."""
+    return Block(block.group, block.variables, block.n_obs, np.empty((0, 0)), level=block.level)
 
 
 @dataclass(frozen=True, eq=False)

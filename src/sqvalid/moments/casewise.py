@@ -39,6 +39,7 @@ Mask = npt.NDArray[np.bool_]
 _MAX_STEPS = 60
 _TOLERANCE = 1e-8
 _FLAT = 1e-13
+_FLAT_GAIN = 1e-10
 _LEAST = 1e-15
 # Two numeric variables need no room to the edge: their likelihood is no cell's probability.
 _NUMERIC_EDGE = 1.0 - 1e-9
@@ -266,5 +267,5 @@ def ordered_case_pairs(
         score * there,
         OrderedSide(moved(high, other_low, other_high), -moved(low, other_low, other_high)),
         OrderedSide(moved(other_high, low, high), -moved(other_low, low, high)),
-        gain.sum(axis=0) >= 0.0,
+        gain.sum(axis=0) >= -_FLAT_GAIN * w.sum(axis=0),
     )

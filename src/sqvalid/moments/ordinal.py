@@ -35,8 +35,11 @@ __all__ = ["OrdinalMoments", "ordinal_moments"]
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-# Numbers per array of what is computed case by case for several pairs at a time.
-_PIECE = 400_000
+# Numbers per array of what is computed case by case, several pairs at a time: they stay in cache.
+_PIECE = 16_000
+# Squared scores that sum to less than this leave a correlation without bounds: even two rare
+# answers that never meet give it about one.
+_LEAST_INFORMATION = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +64,8 @@ class OrdinalMoments:
     empty_cells : ndarray of int, shape (p, p)
         Cells of each pair of ordered items that nobody is in; zero with covariates.
     certain : ndarray of bool, shape (p, p)
-        Pairs whose likelihood is largest at a correlation of one or minus one: what is here of
-        such a pair is of no use but for the sign.
+        Pairs whose likelihood is largest at a correlation of one or minus one, or flat on the way
+        there: what is here of such a pair is of no use but for the sign.
     """
 
     thresholds: Array
@@ -135,10 +138,17 @@ def ordinal_moments(
         for start in range(0, len(where), size):
             piece = where[start : start + size]
             found = _case_pairs(first, columns[piece], rows[piece], kind)
-            rho[piece], certain[columns[piece], rows[piece]] = found.rho, found.certain
+            own_score = found.score
+            if first.weights is not None:
+                own_score = own_score * first.weights[:, None]
+            information = np.einsum("nm,nm->m", own_score, found.score)
+            flat = information < _LEAST_INFORMATION
+            rho[piece], certain[columns[piece], rows[piece]] = found.rho, found.certain | flat
             cross = _cross(first, columns[piece], found.first, found.score)
             cross += _cross(first, rows[piece], found.second, found.score)
-            second[:, piece] = _second_influence(first, found.score, cross)
+            second[:, piece] = (own_score - first.influence @ cross.T) / np.maximum(
+                information, 1e-300
+            )
 
     sd = np.sqrt(first.variances)
     size_of = sd[columns] * sd[rows]
@@ -199,7 +209,8 @@ def _tabled_pairs(
     if first.weights is not None:
         found = found * first.weights[:, None]
     second[:, where] = found
-    return pairs.rho, pairs.certain, pairs.empty_cells
+    certain = pairs.certain | (pairs.information < _LEAST_INFORMATION)
+    return pairs.rho, certain, pairs.empty_cells
 
 
 def _case_pairs(first: Margins, columns: Index, rows: Index, kind: tuple[bool, bool]) -> PairScores:
@@ -245,10 +256,3 @@ def _cross(
         out[m, begin : begin + width - 1] = sums
         out[m, layout.slope_places(int(j))] = -(upper + lower) @ x
     return out
-
-
-def _second_influence(first: Margins, score: Array, cross: Array) -> Array:
-    """Influence on correlations of m pairs, shape (n, m)."""
-    own = score if first.weights is None else score * first.weights[:, None]
-    information = np.einsum("nm,nm->m", own, score)
-    return np.asarray((own - first.influence @ cross.T) / np.maximum(information, 1e-300))

@@ -43,6 +43,7 @@ _MAX_STEPS = 60
 _TOLERANCE = 1e-6
 # Where the log-likelihood is flat to rounding the search ends as well.
 _FLAT = 1e-13
+_FLAT_GAIN = 1e-10
 # A cell that somebody is in has a probability; this keeps its logarithm finite on the way.
 _LEAST = 1e-15
 # Respondents whose indicators are in memory at a time.
@@ -238,7 +239,8 @@ def _certain(counts: Array, cells: _Cells, probability: Array, rho: Array) -> Ma
         )
         someone = counts[m] > 0
         gain = np.log(edge[someone]) - np.log(probability[m][someone])
-        out[m] = counts[m][someone] @ gain >= 0.0
+        # Where the likelihood is flat to rounding the search stops short of the edge.
+        out[m] = counts[m][someone] @ gain >= -_FLAT_GAIN * counts[m].sum()
     return out
 
 
