@@ -299,8 +299,12 @@ def test_bad_input_is_named() -> None:
         sq.efa(frame.assign(项目3=1.0), 2)
     with pytest.raises(InputError, match="not positive definite"):
         sq.efa(frame.assign(total=frame.sum(axis=1)), 2)
-    with pytest.raises(UnsupportedError, match="Polychoric"):
+    with pytest.raises(SurveyError, match="500 different answers"):
         sq.efa(frame, 2, correlation="polychoric")
+    with pytest.raises(UnsupportedError, match="Full information"):
+        sq.efa(frame.round(), 2, correlation="polychoric", missing="fiml")
+    with pytest.raises(OptionError, match="extraction_starts=0"):
+        sq.efa(frame, 2, extraction_starts=0)
     with pytest.raises(UnsupportedError, match="bifactor rotation of 2"):
         sq.efa(frame, 2, rotation="bifactor")
     with pytest.raises(OptionError, match="rotation_options has no 'delta'"):
