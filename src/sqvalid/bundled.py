@@ -119,7 +119,9 @@ def data_file(name: str) -> Path:
         return dataset_path(name, book["file"])
     # The package is looked up, not imported: only its file is wanted.
     spec = find_spec(book["package"])
-    place = None if spec is None or spec.origin is None else Path(spec.origin).parent / book["file"]
+    place: Path | None = None
+    if spec is not None and spec.origin is not None:
+        place = Path(spec.origin).parent / str(book["file"])
     if place is None or not place.is_file():
         raise InputError(
             f"The data of {name!r} come with the package {book['package']!r}, and its file "

@@ -6,8 +6,8 @@ from sqvalid.exploratory.agreement import procrustes, tucker_congruence
 from sqvalid.exploratory.analysis import efa, key_target
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
 from sqvalid.exploratory.factorability import Factorability, assess_factorability
-from sqvalid.exploratory.proposal import Proposal, propose_measurement
 from sqvalid.exploratory.intervals import LoadingIntervals, loading_intervals
+from sqvalid.exploratory.proposal import Proposal, propose_measurement
 from sqvalid.exploratory.result import EfaResult, EfaSetup
 from sqvalid.exploratory.retention import (
     Retention,
@@ -22,8 +22,8 @@ __all__ = [
     "EfaSetup",
     "Extraction",
     "Factorability",
-    "Proposal",
     "LoadingIntervals",
+    "Proposal",
     "Retention",
     "assess_factorability",
     "efa",
