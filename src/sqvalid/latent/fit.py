@@ -34,7 +34,7 @@ from sqvalid.latent.options import (
     sampling_estimator,
     table_options,
 )
-from sqvalid.latent.ordered import find_ordered, with_codes
+from sqvalid.latent.ordered import find_ordered
 from sqvalid.latent.parameter_table import find_roles
 from sqvalid.latent.problem import make_structure
 from sqvalid.latent.result import FitResult
@@ -113,7 +113,7 @@ def _check_keywords(options: Mapping[str, Any]) -> None:
 def _as_frame(data: Any, names: Sequence[str]) -> pd.DataFrame:
     """The columns `names` of a frame of any kind, as far as they are there."""
     if isinstance(data, pd.DataFrame):
-        return with_codes(data, names)
+        return data
     survey = sys.modules.get("sqvalid.survey")
     if survey is not None and isinstance(data, survey.Survey):
         frame: pd.DataFrame = data.frame
