@@ -539,7 +539,11 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
         ``n_obs=`` and perhaps ``mean=``.
     **options
         ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
-        "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,
+        "ULSMV", "WLS", "DWLS", "WLSM", "WLSMV", "WLSMVS"), ``group``, ``group_equal``,
+        ``group_partial``, ``ordered`` (names of items whose answers are ordered categories, or
+        True for all; by default columns of an ordered type, and items of an instrument with
+        fewer than five categories; the estimator is then "WLSMV" unless another is named),
+        ``parameterization`` ("delta", "theta"), ``conditional_x``, ``missing``,
         ``std_lv``, ``effect_coding``, ``meanstructure``, ``fixed_x``, ``orthogonal``,
         ``likelihood`` ("normal", "wishart"), ``bounds`` ("none", "pos.var"), ``se``, ``test``,
         ``information`` ("expected", "observed", "first.order"), ``start``, ``seed``,
