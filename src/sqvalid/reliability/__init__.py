@@ -51,6 +51,7 @@ from sqvalid.reliability.composites import (
     weighted_composite_reliability,
 )
 from sqvalid.reliability.general import GeneralFactor, assess_general_factor
+from sqvalid.reliability.model_errors import coefficient_errors
 from sqvalid.reliability.raters import IntraclassCorrelation, intraclass_correlation
 from sqvalid.screening.keying import items_against
 
@@ -191,9 +192,11 @@ class _Scale:
     loadings: Array | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     values: Array | None = None  # complete answers
+    errors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", MappingProxyType(dict(self.model)))
+        object.__setattr__(self, "errors", MappingProxyType(dict(self.errors)))
 
 
 def group_frames(fit: FitResult, attribute: str) -> dict[str, pd.DataFrame]:
@@ -439,6 +442,7 @@ def _scales_from_fit(
             phi = float(latent[label].loc[[factor], [factor]].to_numpy(dtype=float).item())
             standardized = loadings * np.sqrt(max(phi, 0.0)) / np.sqrt(np.diag(model_covariance))
             model: dict[str, float] = {}
+            errors: dict[str, float] = {}
             diagnostics: tuple[Diagnostic, ...] = ()
             if reason is not None:
                 diagnostics = (Diagnostic(reason, "info", (factor,)),)
@@ -452,6 +456,7 @@ def _scales_from_fit(
                     "ave": average_variance_extracted(standardized),
                     "ave_weighted": weighted_variance_extracted(loadings, covariance, phi),
                 }
+                errors = coefficient_errors(fit, number - 1, factor, items)
             yield _Scale(
                 group=label if len(samples) > 1 else "",
                 dimension=factor,
@@ -462,6 +467,7 @@ def _scales_from_fit(
                 model=model,
                 loadings=standardized,
                 diagnostics=diagnostics,
+                errors=errors,
             )
 
 
@@ -559,6 +565,7 @@ def _coefficient_rows(
         values=scale.values,
         model=scale.model,
         loadings=scale.loadings,
+        errors=scale.errors,
         level=level,
         n_bootstrap=n_bootstrap,
         seed=seed,
