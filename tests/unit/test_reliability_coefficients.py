@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal, norm
 
 import sqvalid as sq
 from sqvalid import wording
-from sqvalid.errors import OptionError, UnsupportedError
+from sqvalid.errors import InputError, OptionError, UnsupportedError
 from sqvalid.reliability import COEFFICIENTS
 from sqvalid.reliability.bounds import (
     guttman_bounds,
@@ -412,3 +412,34 @@ def test_options_that_cannot_be():
         sq.assess_reliability(frame, {"A": list("abc")}, n_bootstrap=-1)
     told = sq.assess_reliability(frame, {"A": list("abc")}, ordinal=True).diagnostics
     assert "ordinal_too_many" in {d.code for d in told}
+
+
+def test_ways_with_missing_answers():
+    frame = pd.DataFrame(one_factor([0.6, 0.7, 0.8]), columns=list("abc"))
+    dimensions = {"A": list("abc")}
+    whole = sq.assess_reliability(frame, dimensions).scales
+    for missing in ("em", "pairwise"):
+        pd.testing.assert_frame_equal(
+            whole, sq.assess_reliability(frame, dimensions, missing=missing).scales
+        )
+    gappy = frame.copy()
+    gappy.iloc[::7, 0] = np.nan
+    gappy.iloc[3::11, 2] = np.nan
+    gappy.iloc[5] = np.nan
+    pairwise = sq.assess_reliability(gappy, dimensions, missing="pairwise")
+    both = gappy.notna().astype(int)
+    assert pairwise.scales["n_obs"].item() == (both.T @ both).to_numpy().min()
+    told = next(d for d in pairwise.diagnostics if d.code == "reliability_incomplete")
+    assert told.values["n_used"] == 399
+    assert "asymptotic_distribution_free" not in set(pairwise.coefficients["interval"])
+    em = sq.assess_reliability(gappy, dimensions, missing="em").scales["alpha_raw"].item()
+    assert em == pytest.approx(whole["alpha_raw"].item(), abs=0.03)
+    with pytest.raises(OptionError, match="missing='fiml'"):
+        sq.assess_reliability(gappy, dimensions, missing="fiml")
+    with pytest.raises(UnsupportedError, match="complete answers"):
+        sq.assess_reliability(gappy, dimensions, missing="em", ordinal=True)
+    with pytest.raises(OptionError, match="a fit is given"):
+        sq.assess_reliability(sq.cfa("A =~ a + b + c", frame), missing="em")
+    apart = pd.DataFrame({"a": [1.0, 2, 3, np.nan, np.nan], "b": [np.nan, np.nan, 1, 2.0, 3]})
+    with pytest.raises(InputError, match="both answered by 1"):
+        sq.assess_reliability(apart, {"A": ["a", "b"]}, missing="em")

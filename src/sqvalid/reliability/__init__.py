@@ -18,7 +18,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from sqvalid.display import Result, Table
-from sqvalid.errors import Diagnostic, InputError, OptionError, UnsupportedError
+from sqvalid.errors import (
+    Diagnostic,
+    EstimationError,
+    InputError,
+    OptionError,
+    UnsupportedError,
+    check_choice,
+)
+from sqvalid.moments.em import em_moments
 from sqvalid.reliability.catalogue import (
     COEFFICIENTS,
     COLUMNS,
@@ -344,19 +352,23 @@ def check_dimensions(
 
 
 def _scales_from_frame(
-    frame: pd.DataFrame, dimensions: Mapping[str, tuple[str, ...]]
+    frame: pd.DataFrame, dimensions: Mapping[str, tuple[str, ...]], missing: str
 ) -> Iterator[_Scale]:
     for name, items in dimensions.items():
         values = frame[list(items)].to_numpy(dtype=float)
-        complete = values[~np.isnan(values).any(axis=1)]
+        given = ~np.isnan(values)
+        complete = values[given.all(axis=1)]
         diagnostics: list[Diagnostic] = [Diagnostic("omega_needs_model", "info", (name,))]
-        if len(complete) < 2:
+        if missing == "listwise" and len(complete) < 2:
             raise InputError(
                 f"Dimension {name!r} has {len(complete)} complete answers; two are the least.",
                 remedy="Check missing-value codes and column names of its items.",
             )
+        used = complete if missing == "listwise" else values
         constant = [
-            item for item, column in zip(items, complete.T, strict=True) if np.ptp(column) == 0.0
+            item
+            for item, column in zip(items, used.T, strict=True)
+            if len(np.unique(column[~np.isnan(column)])) < 2
         ]
         if constant:
             raise InputError(
@@ -364,26 +376,57 @@ def _scales_from_frame(
                 f"{', '.join(constant)}.",
                 remedy="Leave them out: an item without variance measures nothing here.",
             )
-        if len(complete) < len(values):
-            diagnostics.append(
-                Diagnostic(
-                    "rows_left_out",
-                    "info",
-                    (name,),
-                    {"n_used": len(complete), "n_total": len(values)},
-                )
-            )
-        centred = complete - complete.mean(axis=0)
+        if missing == "listwise" and len(complete) < len(values):
+            left_out = {"n_used": len(complete), "n_total": len(values)}
+            diagnostics.append(Diagnostic("rows_left_out", "info", (name,), left_out))
+        if missing == "listwise" or given.all():
+            centred = complete - complete.mean(axis=0)
+            covariance = centred.T @ centred / (len(complete) - 1)
+            means, n_obs = complete.mean(axis=0), len(complete)
+        else:
+            covariance, means, n_obs = _incomplete_moments(name, values, missing)
+            counts = {"n_used": int(given.any(axis=1).sum()), "n_pair": n_obs}
+            diagnostics.append(Diagnostic("reliability_incomplete", "info", (name,), counts))
         yield _Scale(
             group="",
             dimension=name,
             items=items,
-            n_obs=len(complete),
-            covariance=centred.T @ centred / (len(complete) - 1),
-            means=complete.mean(axis=0),
+            n_obs=n_obs,
+            covariance=covariance,
+            means=means,
             diagnostics=tuple(diagnostics),
-            values=complete,
+            values=complete if missing == "listwise" or given.all() else None,
         )
+
+
+def _incomplete_moments(name: str, values: Array, missing: str) -> tuple[Array, Array, int]:
+    """Covariances (divisor N - 1) and means of answers with gaps, and the smallest pair's n."""
+    given = ~np.isnan(values)
+    fewest = int((given.T.astype(int) @ given.astype(int)).min())
+    if fewest < 3:
+        raise InputError(
+            f"Two items of {name!r} were both answered by {fewest} respondents; three are the "
+            "least.",
+            remedy="Check missing-value codes and the items of the dimension.",
+        )
+    if missing == "pairwise":
+        table = pd.DataFrame(values)
+        covariance = table.cov().to_numpy(dtype=float)
+        means = table.mean().to_numpy(dtype=float)
+        if np.linalg.eigvalsh(covariance)[0] <= 0.0:
+            raise InputError(
+                f"The pairwise covariances of {name!r} are not positive definite.",
+                remedy='Use missing="em" or missing="listwise".',
+            )
+        return covariance, means, fewest
+    some = values[given.any(axis=1)]
+    found = em_moments(some)
+    if not found.converged:
+        raise EstimationError(
+            f"The covariances of {name!r} could not be estimated from incomplete answers.",
+            remedy='Use missing="listwise".',
+        )
+    return found.covariance * len(some) / (len(some) - 1), found.mean, fewest
 
 
 def _not_congeneric(parameters: pd.DataFrame, factor: str, items: tuple[str, ...]) -> str | None:
@@ -488,6 +531,7 @@ def assess_reliability(
     level: float = 0.95,
     ordinal: bool = False,
     n_bootstrap: int = 0,
+    missing: str = "listwise",
     seed: int = 20_261_125,
 ) -> Reliability:
     """Assess the reliability of every dimension.
@@ -501,7 +545,6 @@ def assess_reliability(
     ----------
     source : FitResult, Survey, pandas.DataFrame or polars.DataFrame
         Where the numbers come from. Answers must be keyed: reverse-worded items turned.
-        Rows with a missing answer in a scale are left out of that scale and counted.
     dimensions : mapping of str to sequence of str, optional
         Items of each dimension. By default those of the survey's instrument, or the
         indicators of the model's factors.
@@ -512,6 +555,11 @@ def assess_reliability(
         omega of Green & Yang (2009) for the sum of the answers. Needs answers.
     n_bootstrap : int
         Resamples for bootstrap intervals of alpha; none by default. Needs answers.
+    missing : {"listwise", "em", "pairwise"}
+        Respondents with a missing answer in a scale: left out of it; kept by maximum likelihood
+        (EM), which asks that answers are missing at random; or kept for the pairs of items they
+        answered, as psych does. With the last two, intervals use the number of respondents
+        behind the sparsest pair of items, and those that need complete answers are not given.
     seed : int
         Of resamples, and of random split halves in scales of more than sixteen items.
 
@@ -530,9 +578,20 @@ def assess_reliability(
 
     if not 0.0 < level < 1.0:
         raise OptionError(f"level={level!r} must lie between 0 and 1.", remedy="Try level=0.95.")
+    check_choice("missing", missing, ("listwise", "em", "pairwise"))
+    if missing != "listwise" and (ordinal or n_bootstrap):
+        raise UnsupportedError(
+            "Ordinal coefficients and bootstrap intervals are made from complete answers.",
+            remedy="Leave missing out, or ordinal and n_bootstrap.",
+        )
     if n_bootstrap < 0:
         raise OptionError(f"n_bootstrap={n_bootstrap!r} is negative.", remedy="Try 5000, or 0.")
     if isinstance(source, FitResult):
+        if missing != "listwise":
+            raise OptionError(
+                f"missing={missing!r} is for answers, and a fit is given.",
+                remedy="Leave it out: the fit has dealt with missing answers.",
+            )
         if ordinal or n_bootstrap:
             raise UnsupportedError(
                 "Ordinal coefficients and bootstrap intervals need answers, not a fit.",
@@ -549,7 +608,7 @@ def assess_reliability(
         chosen = check_dimensions(
             survey.dimensions if dimensions is None else dimensions, list(frame.columns)
         )
-        scales = list(_scales_from_frame(frame, chosen))
+        scales = list(_scales_from_frame(frame, chosen, missing))
     return _assemble(scales, level, ordinal, n_bootstrap, seed)
 
 
