@@ -38,12 +38,14 @@ from sqvalid.reliability.coefficients import (
     cronbach_alpha,
     feldt_interval,
     guttman_lambda6,
+    is_regular,
     item_rest_correlations,
     item_total_correlations,
     omega_total,
     overlap_corrected_correlations,
     squared_multiple_correlations,
     standardized_alpha,
+    sum_varies,
     weighted_variance_extracted,
 )
 from sqvalid.reliability.comparing import AlphaComparison, compare_alphas
@@ -254,6 +256,10 @@ def _scale_diagnostics(scale: Scale, alpha: float) -> Iterator[Diagnostic]:
         return
     if k == 2:
         yield Diagnostic("two_item_scale", "info", where, group)
+    if not sum_varies(scale.covariance):
+        yield Diagnostic("sum_does_not_vary", "problem", where, group)
+    if not is_regular(correlation_from_covariance(scale.covariance)):
+        yield Diagnostic("items_determine_each_other", "warning", where, group)
     if alpha < 0.0:
         yield Diagnostic("negative_alpha", "problem", where, {**group, "alpha": round(alpha, 3)})
     against = items_against(correlation_from_covariance(scale.covariance))
@@ -354,7 +360,7 @@ def _coefficient_rows(
     scale: Scale, level: float, ordinal: bool, n_bootstrap: int, seed: int
 ) -> tuple[list[dict[str, Any]], list[Diagnostic]]:
     """Rows of one scale for ``Reliability.coefficients``, and what is to be said about them."""
-    if len(scale.items) < 2:
+    if len(scale.items) < 2 or not sum_varies(scale.covariance):
         return [], []
     rows = scale_coefficients(
         scale.covariance,
@@ -382,7 +388,7 @@ def _coefficient_rows(
                         "ordinal_empty_cells", "info", (scale.dimension,), {"n_cells": empty}
                     )
                 )
-            if np.linalg.eigvalsh(correlation)[0] <= 0.0:
+            if not is_regular(correlation):
                 notes.append(
                     Diagnostic("ordinal_not_positive_definite", "warning", (scale.dimension,))
                 )

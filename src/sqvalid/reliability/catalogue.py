@@ -29,6 +29,7 @@ from sqvalid.reliability.coefficients import (
     correlation_from_covariance,
     cronbach_alpha,
     feldt_interval,
+    is_regular,
     standardized_alpha,
 )
 from sqvalid.reliability.hierarchy import coefficient_h
@@ -272,7 +273,7 @@ def scale_coefficients(
     rows.append(_row("odd_even", odd_even_reliability(covariance)[1]))
     rows.append(_row("theta", armor_theta(correlation)))
     own = loadings if model and loadings is not None else None
-    if own is None and k > 2 and np.linalg.eigvalsh(correlation)[0] > k * np.finfo(float).eps:
+    if own is None and k > 2 and is_regular(correlation):
         factor = extract(correlation, 1, "minres")
         own = factor.loadings[:, 0]
         omega = 1.0 - factor.uniquenesses.sum() / correlation.sum()
@@ -336,7 +337,7 @@ def ordinal_coefficients(
     """
     k = len(correlation)
     rows = [_row("alpha_ordinal", standardized_alpha(correlation))]
-    if k > 2 and np.linalg.eigvalsh(correlation)[0] > k * np.finfo(float).eps:
+    if k > 2 and is_regular(correlation):
         factor = extract(correlation, 1, "minres")
         rows.append(
             _row("omega_ordinal", float(1.0 - factor.uniquenesses.sum() / correlation.sum()))
