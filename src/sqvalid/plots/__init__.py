@@ -5,6 +5,7 @@ Every function returns a :class:`matplotlib.figure.Figure` and shows nothing.
 
 from __future__ import annotations
 
+from sqvalid.plots.curves import information_curves
 from sqvalid.plots.diagram import path_diagram
 from sqvalid.plots.drawing import figure_svg
 from sqvalid.plots.maps import correlation_map, loading_map, missing_map, residual_map
@@ -12,6 +13,7 @@ from sqvalid.plots.maps import correlation_map, loading_map, missing_map, residu
 __all__ = [
     "correlation_map",
     "figure_svg",
+    "information_curves",
     "loading_map",
     "missing_map",
     "path_diagram",

@@ -127,6 +127,15 @@ class ItemAnalysis(Result):
             "thresholds": self.thresholds,
         }
 
+    def plot(self, dimension: str | None = None, **options: Any) -> Any:
+        """Information curves of a dimension; returns a matplotlib Figure."""
+        import importlib
+
+        # The one door that opens upward: the picture of a result.
+        return importlib.import_module("sqvalid.plots").information_curves(
+            self, dimension, **options
+        )
+
 
 def discrimination_index(item: Array, rest: Array, low: float, high: float) -> float:
     """How far an item separates those who score high on the others from those who score low.
