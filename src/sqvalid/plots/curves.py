@@ -78,7 +78,13 @@ def information_curves(
         for side in (axes, error):
             side.tick_params(labelsize=8, labelcolor=INK)
             side.spines["top"].set_visible(False)
-        axes.legend(fontsize=7, frameon=False, ncols=1 + len(items) // 8)
+        axes.legend(
+            fontsize=7,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16),
+            ncols=min(len(items) + 1, 8),
+        )
         axes.set_title(title or str(chosen), fontsize=10, loc="left")
         figure.tight_layout()
         return figure
