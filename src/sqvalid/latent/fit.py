@@ -25,6 +25,7 @@ from sqvalid.latent.implied import Array
 from sqvalid.latent.options import (
     AUTOMATIC,
     BOUNDS,
+    PARAMETERIZATIONS,
     FitOptions,
     as_tuple,
     resolve_draws,
@@ -33,6 +34,7 @@ from sqvalid.latent.options import (
     sampling_estimator,
     table_options,
 )
+from sqvalid.latent.ordered import find_ordered, with_codes
 from sqvalid.latent.parameter_table import find_roles
 from sqvalid.latent.problem import make_structure
 from sqvalid.latent.result import FitResult
@@ -91,9 +93,6 @@ class FitKeywords(TypedDict, total=False):
 
 # Options that exist, with the one value that is available until their method is built.
 _NOT_YET: Mapping[str, tuple[Any, ...]] = {
-    "ordered": (None, False),
-    "parameterization": ("delta", None),
-    "conditional_x": (None, False),
     "rotation": (None,),
     "rotation_options": (None,),
 }
@@ -114,7 +113,7 @@ def _check_keywords(options: Mapping[str, Any]) -> None:
 def _as_frame(data: Any, names: Sequence[str]) -> pd.DataFrame:
     """The columns `names` of a frame of any kind, as far as they are there."""
     if isinstance(data, pd.DataFrame):
-        return data
+        return with_codes(data, names)
     survey = sys.modules.get("sqvalid.survey")
     if survey is not None and isinstance(data, survey.Survey):
         frame: pd.DataFrame = data.frame
@@ -141,6 +140,8 @@ def _moments(
     *,
     missing: str,
     fixed_x: bool,
+    ordered: Sequence[str],
+    conditional: Sequence[str],
 ) -> Moments:
     variables = model_variables(spec)
     cov = options.get("cov")
@@ -150,6 +151,8 @@ def _moments(
             remedy="Give either data, or cov= with n_obs=.",
         )
     if cov is not None:
+        if ordered:
+            raise UnsupportedError("Ordered answers need the data; a matrix is not enough.")
         if options.get("n_obs") is None:
             raise InputError(
                 "A covariance matrix needs the number of respondents behind it.",
@@ -178,12 +181,23 @@ def _moments(
         if not isinstance(key, str):
             raise OptionError(f"{key!r} is not the name of a column.")
     wanted = [*variables, *([group] if group else []), *columns.values()]
+    if ordered:
+        return moments_from_frame(
+            _as_frame(data, wanted),
+            variables,
+            group=group,
+            ordered=ordered,
+            pairwise=missing == "pairwise",
+            given=_covariates(spec),
+            conditional=conditional,
+            **columns,
+        )
     return moments_from_frame(
         _as_frame(data, wanted),
         variables,
         group=group,
         incomplete=missing != "listwise",
-        given=_covariates(spec) if fixed_x else (),
+        given=_covariates(spec) if fixed_x and missing != "fiml.x" else (),
         **columns,
     )
 
@@ -229,6 +243,8 @@ def _has_means(
     if any(block.clusters is not None for block in moments.blocks):
         # As in lavaan: the sums of the deviations in a cluster are scores of the means.
         return True
+    if any(block.thresholds is not None for block in moments.blocks):
+        return True
     if incomplete:
         if asked is not None and not asked:
             raise OptionError(
@@ -258,8 +274,14 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         text = _with_auxiliary(text, spec, helpers, missing)
         spec = parse_model(text)
     cluster, weights = _sampling_columns(data, options)
+    covariates = _covariates(spec)
+    asked = options.get("estimator")
+    ordered, told = find_ordered(
+        options.get("ordered"), data, model_variables(spec), covariates, asked
+    )
     estimator = sampling_estimator(
-        str(options.get("estimator", "ML")), sampled=cluster is not None or weights is not None
+        str(asked or ("WLSMV" if ordered else "ML")),
+        sampled=cluster is not None or weights is not None,
     )
     defaults, tests = resolve_estimator(
         estimator,
@@ -270,13 +292,26 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         cluster=cluster,
         sampling_weights=weights,
         missing=missing,
+        categorical=bool(ordered),
     )
     draws = resolve_draws(options.get("bootstrap"), tests)
     group = options.get("group")
     # Least squares have no conditional form: their covariates are random, as in lavaan.
     asked_x = options.get("fixed_x")
     fixed_x = defaults.discrepancy == "ML" if asked_x is None else bool(asked_x)
-    moments = _moments(data, spec, group, options, missing=missing, fixed_x=fixed_x)
+    conditional_x = _is_conditional(options, ordered, covariates)
+    if ordered:
+        fixed_x = conditional_x
+    moments = _moments(
+        data,
+        spec,
+        group,
+        options,
+        missing=missing,
+        fixed_x=fixed_x,
+        ordered=ordered,
+        conditional=covariates if conditional_x else (),
+    )
     if options.get("cov") is not None:
         missing = "listwise"
     start = options.get("start", "default")
@@ -312,6 +347,11 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         sampling_weights=weights,
         bootstrap=draws,
         auxiliary=helpers,
+        ordered=ordered,
+        parameterization=check_choice(
+            "parameterization", str(options.get("parameterization") or "delta"), PARAMETERIZATIONS
+        ),
+        conditional_x=conditional_x,
     )
     if resolved.likelihood == "wishart" and resolved.estimator != "ML":
         raise OptionError("likelihood='wishart' goes with estimator='ML' only.")
@@ -327,6 +367,8 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
             effect_coding=resolved.effect_coding,
             group_equal=resolved.group_equal,
             group_partial=resolved.group_partial,
+            ordered=_threshold_counts(moments, ordered),
+            parameterization=resolved.parameterization,
         ),
         moments.group_labels,
     )
@@ -335,6 +377,7 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
             structure, moments, resolved, _start_vector(start, structure.table.n_free)
         )
     diagnostics = (
+        *told,
         *_unturned(data, structure.table.variables),
         *sampling_diagnostics(moments, result.n_free),
         *_gaps(moments),
@@ -342,6 +385,37 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
     )
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
+
+
+def _is_conditional(
+    options: Mapping[str, Any], ordered: Sequence[str], covariates: Sequence[str]
+) -> bool:
+    """Whether statistics are those given the covariates, as in lavaan for ordered answers."""
+    asked = options.get("conditional_x")
+    if not ordered:
+        if asked:
+            raise UnsupportedError(
+                "conditional_x=True goes with ordered answers only.",
+                remedy="Leave it out: covariates of numeric outcomes are fixed, which is the same.",
+            )
+        return False
+    if asked is None:
+        asked = options.get("fixed_x") is not False
+    return bool(asked and covariates)
+
+
+def _threshold_counts(moments: Moments, ordered: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Thresholds of every ordered item: one less than its categories."""
+    if not ordered:
+        return ()
+    block = moments.blocks[0]
+    place = {name: j for j, name in enumerate(block.variables)}
+    counts = []
+    for name in ordered:
+        level = block.levels[place[name]]
+        assert level is not None
+        counts.append((name, len(level) - 1))
+    return tuple(counts)
 
 
 def _with_auxiliary(text: str, spec: ModelSpec, names: Sequence[str], missing: str) -> str:
@@ -460,7 +534,9 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
     data : DataFrame, Survey or Moments, optional
         Answers, one row per respondent; rows with a missing answer are left out and counted,
         unless ``missing="fiml"`` keeps them (full-information maximum likelihood, for answers
-        missing at random). Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
+        missing at random; respondents without a fixed covariate only with ``"fiml.x"``, which
+        takes covariates and answers as normal together). Or give a matrix: ``cov=``,
+        ``n_obs=`` and perhaps ``mean=``.
     **options
         ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
         "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,

@@ -9,8 +9,8 @@ which.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,9 @@ from sqvalid.reliability.scales import (
 )
 from sqvalid.screening.keying import items_against
 
+if TYPE_CHECKING:
+    from sqvalid.latent.bootstrap import Bootstrap, Interval
+
 __all__ = [
     "COEFFICIENTS",
     "AlphaComparison",
@@ -118,7 +121,8 @@ class Reliability(Result):
         median_inter_item_r signal_to_noise omega_total omega_total_implied
         composite_reliability ave ave_weighted``. ``omega_total`` divides by the observed variance
         of the sum score, ``omega_total_implied`` by the implied one. What a model is needed for
-        is NaN without one.
+        is NaN without one. With a bootstrap, ``omega_total`` and the columns after it have
+        ``_ci_lower`` and ``_ci_upper`` as well.
     items : pandas.DataFrame
         One row per group and item: ``group dimension item mean sd item_total_r
         item_total_r_std item_total_r_corrected item_rest_r alpha_if_deleted
@@ -277,6 +281,8 @@ def assess_reliability(
     n_bootstrap: int = 0,
     missing: str = "listwise",
     seed: int = 20_261_125,
+    bootstrap: Bootstrap | None = None,
+    interval: Interval = "percentile",
 ) -> Reliability:
     """Assess the reliability of every dimension.
 
@@ -306,6 +312,10 @@ def assess_reliability(
         behind the sparsest pair of items, and those that need complete answers are not given.
     seed : int
         Of resamples, and of random split halves in scales of more than sixteen items.
+    bootstrap : Bootstrap, optional
+        Of the fit, from :func:`bootstrap_fit`: intervals of what the model is needed for.
+    interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
+        Kind of these intervals.
 
     Returns
     -------
@@ -314,7 +324,8 @@ def assess_reliability(
     Raises
     ------
     OptionError
-        No dimensions, or one without items, or a level outside (0, 1).
+        No dimensions, or one without items, a level outside (0, 1), or a bootstrap of another
+        fit.
     InputError
         An item is not there, is constant, or has fewer than two complete answers.
     """
@@ -330,6 +341,10 @@ def assess_reliability(
         )
     if n_bootstrap < 0:
         raise OptionError(f"n_bootstrap={n_bootstrap!r} is negative.", remedy="Try 5000, or 0.")
+    if bootstrap is not None and bootstrap.fit is not source:
+        raise OptionError(
+            "bootstrap= belongs to another fit.", remedy="Draw from this one: bootstrap_fit(fit)."
+        )
     if isinstance(source, FitResult):
         if missing != "listwise":
             raise OptionError(
@@ -353,7 +368,20 @@ def assess_reliability(
             survey.dimensions if dimensions is None else dimensions, list(frame.columns)
         )
         scales = list(scales_from_frame(frame, chosen, missing))
-    return _assemble(scales, level, ordinal, n_bootstrap, seed)
+    found = _assemble(scales, level, ordinal, n_bootstrap, seed)
+    if bootstrap is None:
+        return found
+    from sqvalid.reliability.resampled import model_intervals
+
+    known = [
+        (str(row.get("group", "")), str(row["dimension"]))
+        for row in found.scales.to_dict("records")
+        if not np.isnan(row["ave"])
+    ]
+    ends = model_intervals(bootstrap, known, interval, level)
+    keys = [name for name in ("group", "dimension") if name in found.scales]
+    ends = ends.drop(columns=[name for name in ("group",) if name not in keys])
+    return replace(found, scales=found.scales.merge(ends, how="left", on=keys))
 
 
 def _coefficient_rows(

@@ -165,11 +165,8 @@ def _scales(
     survey: Survey | None,
 ) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
-    if survey is not None and survey.instrument is not None:
-        asked = {item.id: item for item in survey.instrument.items}
-        found = {
-            name: (asked[name].scale_min, asked[name].scale_max) for name in items if name in asked
-        }
+    if survey is not None:
+        found = {name: survey.scales[name] for name in items if name in survey.scales}
     if isinstance(scale, Mapping):
         found |= {name: scale[name] for name in items if name in scale}
     elif scale is not None:
