@@ -6,6 +6,7 @@ Every function returns a :class:`matplotlib.figure.Figure` and shows nothing.
 from __future__ import annotations
 
 from sqvalid.plots.answers import response_distribution
+from sqvalid.plots.curves import information_curves
 from sqvalid.plots.diagram import path_diagram
 from sqvalid.plots.drawing import figure_svg
 from sqvalid.plots.maps import correlation_map, loading_map, missing_map, residual_map
@@ -15,6 +16,7 @@ __all__ = [
     "SCREE_LABELS",
     "correlation_map",
     "figure_svg",
+    "information_curves",
     "loading_map",
     "missing_map",
     "path_diagram",
