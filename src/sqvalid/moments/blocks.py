@@ -57,6 +57,8 @@ class Block:
     patterns : PatternData, optional
         Respondents by what they answered. Where it is there, `cases` have gaps (NaN), and means
         and covariance are maximum-likelihood estimates from what was answered.
+    is_settled : bool
+        Whether the estimates of means and covariance from incomplete answers are at a maximum.
     weights : ndarray, shape (n_obs,), optional
         Sampling weights; those of all groups together sum to the respondents of all groups.
     clusters : ndarray of int, shape (n_obs,), optional
@@ -79,6 +81,7 @@ class Block:
     levels: tuple[Array | None, ...] = ()
     weights: Array | None = None
     clusters: NDArray[np.int64] | None = None
+    is_settled: bool = True
 
     def __post_init__(self) -> None:
         for name in ("covariance", "means", "cases", "thresholds", "slopes", "gamma", "weights"):
@@ -194,7 +197,7 @@ class Moments:
         digest = hashlib.sha256()
         for block in self.blocks:
             for item in fields(block):
-                if item.name in ("patterns", "levels"):
+                if item.name in ("patterns", "levels", "is_settled"):
                     # Made of the cases.
                     continue
                 value = getattr(block, item.name)
