@@ -449,6 +449,9 @@ def _gaps(moments: Moments) -> tuple[Diagnostic, ...]:
         if n:
             found.append(Diagnostic(code, "warning", values={"n": n}))
     for block in moments.blocks:
+        if not block.is_settled:
+            where = (block.group,) if block.group else ()
+            found.append(Diagnostic("moments_at_the_edge", "warning", where, {"n": block.n_obs}))
         if (
             block.patterns is None
             or not (pairs := np.argwhere(np.tril(block.patterns.undetermined))).size

@@ -390,6 +390,7 @@ def _incomplete_block(
         weights=weights,
         clusters=clusters,
         patterns=pattern_data(cases, weights),
+        is_settled=found.converged,
     )
 
 
