@@ -128,12 +128,38 @@ def init_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The study file to write.")
     ] = None,
+    missing_code: Annotated[
+        list[str] | None, typer.Option(help="Value that means no answer; repeatable.")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between the cells of a text file.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark: a point or a comma.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of a text file, e.g. cp1252; found by default.")
+    ] = None,
 ) -> None:
     """Draft a study.toml by looking at the data; nothing is overwritten."""
     from sqvalid.study.draft import write_draft
 
-    place = write_draft(data, output)
+    place = write_draft(
+        data,
+        output,
+        missing_codes=tuple(_number_or_text(code) for code in missing_code or ()),
+        sheet=sheet,
+        delimiter=delimiter,
+        decimal=decimal,
+        encoding=encoding,
+    )
     _say(f"Draft: {place}. Check every line, then: sqvalid run {place}")
+
+
+def _number_or_text(word: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
 
 
 @app.command("instruments")

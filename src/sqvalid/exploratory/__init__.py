@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from sqvalid.exploratory.agreement import procrustes, tucker_congruence
-from sqvalid.exploratory.analysis import EfaResult, efa
+from sqvalid.exploratory.analysis import efa, key_target
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
 from sqvalid.exploratory.factorability import Factorability, assess_factorability
+from sqvalid.exploratory.proposal import Proposal, propose_measurement
+from sqvalid.exploratory.intervals import LoadingIntervals, loading_intervals
+from sqvalid.exploratory.result import EfaResult, EfaSetup
 from sqvalid.exploratory.retention import (
     Retention,
     minimum_average_partial,
@@ -16,15 +19,21 @@ from sqvalid.exploratory.retention import (
 __all__ = [
     "METHODS",
     "EfaResult",
+    "EfaSetup",
     "Extraction",
     "Factorability",
+    "Proposal",
+    "LoadingIntervals",
     "Retention",
     "assess_factorability",
     "efa",
     "extract",
+    "key_target",
+    "loading_intervals",
     "minimum_average_partial",
     "parallel_eigenvalues",
     "procrustes",
+    "propose_measurement",
     "suggest_n_factors",
     "tucker_congruence",
 ]

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from sqvalid.display import Result, Table
+from sqvalid.errors import Diagnostic
 from sqvalid.exploratory.matrices import correlations
 
 __all__ = ["Factorability", "assess_factorability"]
@@ -36,6 +37,8 @@ class Factorability(Result):
     anti_image : pandas.DataFrame
         Partial correlations given all other items, their signs turned; MSA on the diagonal.
     n_obs : int or None
+    diagnostics : tuple of Diagnostic
+        Smoothing, where it was asked for and needed.
 
     References
     ----------
@@ -52,6 +55,7 @@ class Factorability(Result):
     smc: pd.Series
     anti_image: pd.DataFrame
     n_obs: int | None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def _headline(self) -> str:
         return (
@@ -83,12 +87,14 @@ def assess_factorability(
     correlation: str | pd.DataFrame = "pearson",
     n_obs: int | None = None,
     items: Sequence[str] | None = None,
+    missing: str = "listwise",
+    smooth: bool = False,
 ) -> Factorability:
     """Ask whether the items of a matrix have enough in common to be factored.
 
     Parameters
     ----------
-    data, correlation, n_obs, items
+    data, correlation, n_obs, items, missing, smooth
         As for :func:`sqvalid.efa`.
 
     Returns
@@ -100,8 +106,10 @@ def assess_factorability(
     SurveyError, InputError, OptionError, UnsupportedError
         As for :func:`sqvalid.efa`.
     """
-    matrix, cases, _ = correlations(data, correlation, items)
-    n = n_obs if cases is None else cases
+    found = correlations(
+        data, correlation, items, n_obs=n_obs, missing=missing, smooth=smooth
+    )  # fmt: skip
+    matrix, n = found.matrix, found.n_obs
     r = matrix.to_numpy(dtype=float)
     p = len(r)
     inverse = np.linalg.inv(r)
@@ -129,4 +137,5 @@ def assess_factorability(
         smc=pd.Series(1.0 - 1.0 / np.diag(inverse), index=index, name="smc"),
         anti_image=pd.DataFrame(image, index=index, columns=index),
         n_obs=n,
+        diagnostics=found.diagnostics,
     )

@@ -14,7 +14,7 @@ from scipy.special import gammaincinv
 
 from sqvalid.display import Result, Table
 from sqvalid.errors import InputError, OptionError, check_choice
-from sqvalid.exploratory.analysis import fit_of
+from sqvalid.exploratory.efa_fit import fit_of
 from sqvalid.exploratory.extraction import extract
 from sqvalid.exploratory.matrices import correlations
 from sqvalid.resampling import normals, shuffled, uniforms
@@ -230,8 +230,8 @@ def suggest_n_factors(
             f"centile={centile!r} and n_draws={n_draws!r}: between 0 and 1, and at least 20.",
             remedy="Try centile=0.95 and n_draws=200.",
         )
-    matrix, cases, z = correlations(data, correlation, items)
-    n = n_obs if cases is None else cases
+    found = correlations(data, correlation, items, n_obs=n_obs)
+    matrix, n, z = found.matrix, found.n_obs, found.z_scores
     r = matrix.to_numpy(dtype=float)
     p = len(r)
     if n is None or n <= p:

@@ -29,6 +29,7 @@ from sqvalid.latent.redraw import (
     row_draws,
     standardised_draws,
 )
+from sqvalid.latent.resample_functions import ResampleFunction, evaluate
 from sqvalid.latent.resamples import (
     Progress,
     Statistic,
@@ -354,6 +355,65 @@ class Bootstrap(Result):
         )
         return pd.DataFrame(
             _spread(draws, estimate)
+            | {"ci_lower": lower, "ci_upper": upper, "n_used": np.isfinite(draws).sum(axis=0)}
+        )
+
+    def of_resamples(
+        self,
+        function: ResampleFunction,
+        interval: Interval = "percentile",
+        *,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Functions of the moments and the parameters of resamples, with intervals.
+
+        No model is estimated again.
+
+        Parameters
+        ----------
+        function : callable
+            Takes :class:`Resamples` (covariance matrices of the observed variables, parameters,
+            factor variances, B resamples at a time) and returns values, shape (B, k).
+        interval, level
+            As for :meth:`parameters`; not studentised.
+
+        Returns
+        -------
+        pandas.DataFrame
+            est, se, bias, ci_lower, ci_upper, n_used; one row per value.
+        """
+        check_choice("interval", interval, INTERVALS[:-1])
+        if self.method == "monte_carlo":
+            raise OptionError(
+                "Draws of the estimates have no resampled answers.", remedy="Use bootstrap_fit."
+            )
+        estimate = self.fit.estimate
+        units = make_units(estimate, clusters=self.clusters)
+        table = estimate.problem.table
+        fixed = estimate.problem.fixed_values
+        whole = Draws(
+            estimate.theta[None],
+            np.array([[fixed.get(row.plabel, 0.0) for row in table.rows]]),
+            np.zeros(1),
+            np.zeros(1, dtype=bool),
+        )
+        value = evaluate(function, estimate, units, lambda _: np.ones(units.size), whole)[0]
+        draws = evaluate(
+            function,
+            estimate,
+            units,
+            lambda b: units.bootstrap_counts(self.seed, b),
+            self.estimates,
+        )
+        lower, upper = self._interval(
+            interval,
+            draws,
+            value,
+            level,
+            lambda: evaluate(function, estimate, units, units.counts_without, self._left_out),
+        )
+        return pd.DataFrame(
+            _spread(draws, value)
             | {"ci_lower": lower, "ci_upper": upper, "n_used": np.isfinite(draws).sum(axis=0)}
         )
 

@@ -117,6 +117,13 @@ class Estimate:
         return Baseline(plain.stat, int(plain.df), factor)
 
     @property
+    def weighting_locals(self) -> tuple[Local, ...]:
+        """Matrices with the weights that information and score tests are built on."""
+        return inference.weighting_locals(
+            self.options.h1_information, self.problem.objective, self.locals_, self.problem.blocks
+        )
+
+    @property
     def theta(self) -> Array:
         """Free parameters."""
         return self.solution.theta
@@ -288,11 +295,14 @@ def estimate(
         problem.objective,
         locals_,
         problem.blocks,
+        options.h1_information,
     )
     inverse = inference.constrained_inverse(information, tangent)
     first_order = None
     if options.se in SANDWICHES or "yuan.bentler.mplus" in options.tests:
-        first_order = inference.first_order_information(problem.objective, locals_, problem.blocks)
+        first_order = inference.information_matrix(
+            "first.order", problem.objective, locals_, problem.blocks, options.h1_information
+        )
     chisq = 2.0 * problem.multiplier * problem.objective.value_at(locals_)
     view = View(
         objective=problem.objective,
@@ -324,17 +334,18 @@ def estimate(
 
 
 def _check_cases(problem: Problem, options: FitOptions) -> None:
-    """Refuse what needs the answers when there is only a matrix."""
+    """Refuse what needs the answers, or their fourth moments, when there is only a matrix."""
+    if "bollen.stine" in options.tests and any(b.cases is None for b in problem.blocks):
+        raise UnsupportedError("test='bollen.stine' needs the answers.", remedy="Give the data.")
     needs = (
         options.se in (*SANDWICHES, "robust.sem")
         or options.information == "first.order"
-        or "bollen.stine" in options.tests
         or any(name in SCALED or "adf" in name for name in options.tests)
     )
-    if needs and any(block.cases is None for block in problem.blocks):
+    if needs and any(block.cases is None and block.gamma is None for block in problem.blocks):
         raise UnsupportedError(
             f"estimator={options.estimator!r} needs the answers; a matrix is not enough.",
-            remedy="Give the data, or use estimator='ML'.",
+            remedy="Give the data or stream_moments(..., gamma=True), or use estimator='ML'.",
         )
 
 

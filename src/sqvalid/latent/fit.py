@@ -197,7 +197,7 @@ def _moments(
         variables,
         group=group,
         incomplete=missing != "listwise",
-        given=_covariates(spec) if fixed_x else (),
+        given=_covariates(spec) if fixed_x and missing != "fiml.x" else (),
         **columns,
     )
 
@@ -534,7 +534,9 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
     data : DataFrame, Survey or Moments, optional
         Answers, one row per respondent; rows with a missing answer are left out and counted,
         unless ``missing="fiml"`` keeps them (full-information maximum likelihood, for answers
-        missing at random). Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
+        missing at random; respondents without a fixed covariate only with ``"fiml.x"``, which
+        takes covariates and answers as normal together). Or give a matrix: ``cov=``,
+        ``n_obs=`` and perhaps ``mean=``.
     **options
         ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
         "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,

@@ -17,11 +17,11 @@ from sqvalid.latent.categorical_fit import (
 )
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import moment_weight
+from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
 from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.sampling import refuse_sampling
-from sqvalid.moments.patterns import saturated_information
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 
@@ -89,11 +89,14 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     """Weights in place of the information, where they are not normal-theory ones at Sigma."""
     options, problem = estimate.options, estimate.problem
     if problem.is_incomplete:
-        observed = options.information != "expected"
         out = []
-        for local in estimate.locals_:
+        for block, local in zip(problem.blocks, estimate.weighting_locals, strict=True):
             assert local.products is not None
-            out.append(saturated_information(local.products, observed=observed))
+            out.append(
+                full_information.moment_information(
+                    options.information, block, local.products, local.state.mu
+                )
+            )
         return out
     if options.discrepancy == "ML" and options.h1_information == "structured":
         return None
@@ -107,9 +110,19 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     ]
 
 
-def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
-    """Asymptotic covariances of the saturated moments, where answers are missing."""
+def _given_spreads(estimate: Estimate) -> list[Array] | None:
+    """Asymptotic covariances of the saturated moments, where answers are missing or gone."""
     problem, options = estimate.problem, estimate.options
+    if all(has_only_gamma(block) for block in problem.blocks):
+        if not _weighting(estimate)["robust"]:
+            return None
+        return [
+            gamma_of(block, with_means=target.means is not None, fixed=problem.fixed_index(g))
+            / block.n_obs
+            for g, (block, target) in enumerate(
+                zip(problem.blocks, problem.objective.targets, strict=True)
+            )
+        ]
     given = [block.gamma for block in problem.blocks]
     if all(gamma is not None for gamma in given):
         return [
@@ -124,7 +137,7 @@ def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
             block,
             fixed=problem.fixed_index(g),
             robust=options.se in SANDWICHES,
-            observed=options.information != "expected",
+            information=options.information,
         )
         for g, block in enumerate(problem.blocks)
     ]
@@ -139,7 +152,7 @@ def residuals(
     cases = [block.cases for block in estimate.problem.blocks]
     if kind in ("normalized", "standardized"):
         refuse_sampling(estimate.problem.blocks, "Residuals over their standard errors are")
-    spreads = _incomplete_spreads(estimate) if kind in ("normalized", "standardized") else None
+    spreads = _given_spreads(estimate) if kind in ("normalized", "standardized") else None
     if kind == "normalized" and spreads is not None:
         return [
             residual_statistics.divided_by_standard_error(group, spread)
@@ -183,7 +196,7 @@ def summarise_residuals(
         free_jacobians(estimate),
         cases=[block.cases for block in estimate.problem.blocks],
         weights=_estimator_weights(estimate),
-        spreads=_incomplete_spreads(estimate),
+        spreads=_given_spreads(estimate),
         **_weighting(estimate),
     )[0]
     metric: residual_statistics.Metric = kind  # type: ignore[assignment]

@@ -17,6 +17,7 @@ from sqvalid.latent.categorical import (
 )
 from sqvalid.latent.constraints import ConstraintSet, compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Estimator, MaximumLikelihood, Objective, Target
+from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
 from sqvalid.latent.full_information import (
     FullInformation,
     n_undetermined,
@@ -409,10 +410,11 @@ def _target(
 
 def _adf_weights(block: Block, discrepancy: str, *, with_means: bool) -> Array:
     """Inverse of Gamma from fourth moments, or of its diagonal."""
-    if block.cases is None:
+    only_gamma = has_only_gamma(block)
+    if block.cases is None and not only_gamma:
         raise UnsupportedError(
             f"estimator={discrepancy!r} needs the answers; a matrix is not enough.",
-            remedy="Give the data, or use estimator='GLS' or 'ML'.",
+            remedy="Give the data or stream_moments(..., gamma=True), or use 'GLS' or 'ML'.",
         )
     p = block.n_variables
     n, size = block.n_obs, p * (p + 1) // 2 + (p if with_means else 0)
@@ -422,8 +424,12 @@ def _adf_weights(block: Block, discrepancy: str, *, with_means: bool) -> Array:
             f"estimator='WLS' needs more respondents than moments: {n}{of_group} for {size}.",
             remedy="Use 'MLR', 'MLM' or 'ULSMV'.",
         )
-    deviations = block.cases - block.cases.mean(axis=0)
-    gamma = case_moments(deviations, with_means=with_means).gamma()
+    if only_gamma:
+        gamma = gamma_of(block, with_means=with_means)
+    else:
+        assert block.cases is not None
+        deviations = block.cases - block.cases.mean(axis=0)
+        gamma = case_moments(deviations, with_means=with_means).gamma()
     if discrepancy == "DWLS":
         return np.diag(1.0 / np.diag(gamma))
     return np.asarray(np.linalg.solve(gamma, np.eye(size)))

@@ -29,7 +29,16 @@ from sqvalid.moments import Block, Moments
 from sqvalid.moments.build import weighted_mean_and_covariance
 from sqvalid.resampling import uniforms
 
-__all__ = ["CHUNK", "Draws", "Units", "make_units", "redraw", "row_draws", "standardised_draws"]
+__all__ = [
+    "CHUNK",
+    "Draws",
+    "Units",
+    "group_moments",
+    "make_units",
+    "redraw",
+    "row_draws",
+    "standardised_draws",
+]
 
 CHUNK = 128
 """Resamples that are estimated together. The size is fixed and the last chunk is filled up, so that
@@ -72,6 +81,12 @@ class Units:
             drawn = np.floor(share[start : start + n] * n).astype(np.intp)
             counts[members] = np.bincount(drawn, minlength=n)
             start += n
+        return counts
+
+    def counts_without(self, unit: int) -> Array:
+        """Every unit once but one; the last one where there is no such unit."""
+        counts = np.ones(self.size)
+        counts[min(unit, self.size - 1)] = 0.0
         return counts
 
 
@@ -128,7 +143,7 @@ class Draws:
         return np.isfinite(self.half_f)
 
 
-def _group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
+def group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
     """Means (B, p), covariance (B, p, p) and sum of weights (B,) under counts (B, n)."""
     assert block.cases is not None
     assert block.means is not None
@@ -169,7 +184,7 @@ def _log_det(covariance: Array, usual: Array) -> Array:
 
 def _targets(estimate: Estimate, counts: tuple[Array, ...]) -> tuple[BatchTarget, ...]:
     problem, means_too = estimate.problem, estimate.options.meanstructure
-    found = [_group_moments(block, c) for block, c in zip(problem.blocks, counts, strict=True)]
+    found = [group_moments(block, c) for block, c in zip(problem.blocks, counts, strict=True)]
     whole = np.sum([total for _, _, total in found], axis=0)
     targets = []
     for g, (means, covariance, total) in enumerate(found):
@@ -417,7 +432,5 @@ class Work:
 
     def jackknife(self, numbers: range) -> Draws:
         """Samples without one unit; numbers beyond the last unit repeat it."""
-        counts = np.ones((len(numbers), self.units.size))
-        for row, unit in enumerate(numbers):
-            counts[row, min(unit, self.units.size - 1)] = 0.0
+        counts = np.array([self.units.counts_without(unit) for unit in numbers])
         return redraw(self.estimate, self.units, counts)

@@ -16,6 +16,7 @@ from sqvalid.latent import fit_indices, global_fit, local_fit, parameter_frames
 from sqvalid.latent.categorical import OrdinalLocal, OrdinalTarget
 from sqvalid.latent.categorical_fit import numeric_means, ordinal_residuals, threshold_series
 from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.fourth_moments import has_only_gamma
 from sqvalid.latent.implied import MATRICES, Array
 from sqvalid.latent.inference import InformationKind, constrained_inverse, information_matrix
 from sqvalid.latent.options import FitOptions
@@ -260,10 +261,18 @@ class FitResult(Result):
         """Information per observation: expected, observed or first.order."""
         check_choice("kind", kind, ("expected", "observed", "first.order"))
         problem = self.estimate.problem
-        if kind == "first.order" and any(b.cases is None for b in problem.blocks):
+        if kind == "first.order" and any(
+            b.cases is None and not has_only_gamma(b) for b in problem.blocks
+        ):
             raise UnsupportedError("First-order information needs the answers, not a matrix.")
         info: InformationKind = kind  # type: ignore[assignment]
-        matrix = information_matrix(info, problem.objective, self.estimate.locals_, problem.blocks)
+        matrix = information_matrix(
+            info,
+            problem.objective,
+            self.estimate.locals_,
+            problem.blocks,
+            self.fit_options.h1_information,
+        )
         names = [row.name for row in self.table.free_rows()]
         return pd.DataFrame(matrix, index=names, columns=names)
 
@@ -543,10 +552,8 @@ class FitResult(Result):
 
     def expected_inverse(self) -> Array:
         """Inverse expected information per observation under the constraints, shape (q, q)."""
-        problem = self.estimate.problem
-        return constrained_inverse(
-            problem.objective.expected(self.estimate.locals_), self.estimate.tangent
-        ).matrix
+        expected = self.estimate.problem.objective.expected(self.estimate.weighting_locals)
+        return constrained_inverse(expected, self.estimate.tangent).matrix
 
     # -- face ---------------------------------------------------------------------------
 

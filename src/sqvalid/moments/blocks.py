@@ -40,6 +40,20 @@ def frozen_array(values: Any) -> Array:
     return out
 
 
+def vech_places(p: int) -> NDArray[np.intp]:
+    """Place of entry (i, j) of a symmetric p x p matrix in its lower triangle by columns.
+
+    Examples
+    --------
+    >>> vech_places(3).tolist()
+    [[0, 1, 2], [1, 3, 4], [2, 4, 5]]
+    """
+    columns, rows = np.triu_indices(p)
+    out = np.empty((p, p), dtype=np.intp)
+    out[rows, columns] = out[columns, rows] = np.arange(len(rows))
+    return out
+
+
 class _Gamma:
     """`gamma` of a block: what was given, or made of `influence` when it is first read."""
 
@@ -104,6 +118,8 @@ class Block:
     gamma : ndarray, shape (s, s), optional
         Asymptotic covariance of the statistics. Where `influence` is there it is
         ``total_weight * influence.T @ influence``, computed when it is first read, and kept.
+        Without thresholds it is that of the means and of the lower triangle of the covariance
+        column by column.
     conditional : tuple of str
         Covariates that the ordinal statistics are given; they stand last in `variables`. Then
         `thresholds` (with minus the intercepts) and `owner` are of the variables before them,
@@ -199,8 +215,6 @@ class Block:
             raise InputError(f"The sample statistics lack the variables {', '.join(missing)}.")
         if self.is_ordinal:
             return self._select_ordinal(tuple(variables))
-        if self.gamma is not None:
-            raise UnsupportedError("Variables of a block with a given Gamma are not selected.")
         keep = [place[name] for name in variables]
         patterns = None
         if self.patterns is not None:
@@ -219,7 +233,17 @@ class Block:
             means=None if self.means is None else self.means[keep],
             cases=None if self.cases is None else self.cases[:, keep],
             kinds=tuple(self.kinds[i] for i in keep),
+            gamma=None if self.gamma is None else self._select_gamma(keep),
         )
+
+    def _select_gamma(self, keep: list[int]) -> Array:
+        """Gamma of the means and covariances of some variables."""
+        assert self.gamma is not None
+        p = self.n_variables
+        columns, rows = np.triu_indices(len(keep))
+        chosen = np.asarray(keep, dtype=np.intp)
+        pairs = p + vech_places(p)[chosen[rows], chosen[columns]]
+        return np.asarray(self.gamma[np.ix_(*[np.concatenate([chosen, pairs])] * 2)])
 
     def statistic_names(self) -> list[tuple[str, ...]]:
         """What every ordinal statistic is of, in their order.

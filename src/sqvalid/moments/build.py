@@ -379,7 +379,7 @@ def _incomplete_block(
         )
     ranges = np.nanmax(cases, axis=0) - np.nanmin(cases, axis=0)
     refuse_constant([variables[j] for j in np.flatnonzero(ranges == 0.0)], of_group)
-    found = em_moments(cases, weights)
+    found = em_moments(cases, weights, variables)
     return Block(
         label,
         variables,

@@ -6,6 +6,7 @@ small solve per pattern, not per respondent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,12 @@ __all__ = ["SaturatedMoments", "em_moments", "missing_patterns"]
 Array = npt.NDArray[np.float64]
 
 _MAX_STEPS = 20_000
-# Largest change of a standardised moment in one step.
+# Largest change of a standardised moment in one step; the second is for matrices so near to
+# singular that rounding keeps the moments moving.
 _TOLERANCE = 1e-10
+_LOOSE_TOLERANCE = 1e-7
+# Smallest eigenvalue of the standardised covariance matrix that answers can determine.
+_SINGULAR = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,9 @@ class SaturatedMoments:
             array.setflags(write=False)
 
 
-def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
+def em_moments(
+    values: Array, weights: Array | None = None, names: Sequence[str] | None = None
+) -> SaturatedMoments:
     r"""Estimate means and covariances from incomplete answers.
 
     Parameters
@@ -65,6 +72,8 @@ def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
         NaN where missing. Rows without any answer do not count.
     weights : ndarray, shape (n,), optional
         Sampling weights.
+    names : sequence of str, optional
+        What an error message calls the items; their positions otherwise.
 
     Returns
     -------
@@ -73,8 +82,8 @@ def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
     Raises
     ------
     SurveyError
-        An item that nobody answered or that does not vary, or a covariance matrix that the
-        answers do not determine.
+        An item that nobody answered or that does not vary, a covariance matrix that the
+        answers do not determine, or moments that do not settle.
 
     Notes
     -----
@@ -108,6 +117,7 @@ def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
     p = data.shape[1]
     now = (np.zeros(p), np.eye(p))
     converged = False
+    change = np.inf
     step = 0
     while step < _MAX_STEPS and not converged:
         one = _em_step(parts, *now)
@@ -115,15 +125,14 @@ def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
         step += 2
         change = max(np.abs(a - b).max() for a, b in zip(two.moments, one.moments, strict=True))
         converged = bool(change < _TOLERANCE)
+        _refuse_singular(two.moments[1], names)
         now = two.moments if converged else _leap(parts, now, one, two)
-    mean, covariance = now
-    covariance = (covariance + covariance.T) / 2.0
-    if np.linalg.eigvalsh(covariance)[0] < 1e-9:
+    if not converged and change >= _LOOSE_TOLERANCE:
         raise SurveyError(
-            "The answers do not determine the covariance matrix of the items.",
-            remedy="Too few respondents answered some items together, or an item is a sum of "
-            "others: use fewer items.",
+            f"The means and covariances of the incomplete answers did not settle in {step} steps.",
+            remedy="Too few respondents answered some items together: use fewer items.",
         )
+    mean, covariance = now
     value = pattern_products(parts, mean, *_inverse(covariance)).value
     loglikelihood = -0.5 * (parts.n_answers * np.log(2.0 * np.pi) + parts.total * value)
     loglikelihood -= float(parts.counts @ parts.there.astype(float) @ np.log(scale))
@@ -135,6 +144,24 @@ def em_moments(values: Array, weights: Array | None = None) -> SaturatedMoments:
         converged=converged,
         n=int((parts.member >= 0).sum()),
         undetermined=parts.undetermined,
+    )
+
+
+def _refuse_singular(covariance: Array, names: Sequence[str] | None) -> None:
+    """Refuse a standardised covariance matrix that went to the edge of what is possible."""
+    roots, vectors = np.linalg.eigh(covariance)
+    if roots[0] >= _SINGULAR:
+        return
+    involved = np.argsort(-np.abs(vectors[:, 0]))
+    involved = involved[np.abs(vectors[involved, 0]) > 0.1][:6]
+    shown = ", ".join(
+        f"item {j + 1}" if names is None else repr(names[j]) for j in sorted(involved.tolist())
+    )
+    raise SurveyError(
+        f"The answers do not determine the covariance matrix of the items (smallest eigenvalue of "
+        f"their correlations {roots[0]:.3g}); involved: {shown}.",
+        remedy="Too few respondents answered some items together, or an item is a sum of "
+        "others: use fewer items.",
     )
 
 
@@ -161,7 +188,9 @@ def _em_step(parts: PatternData, mean: Array, covariance: Array) -> _Step:
     found = pattern_products(parts, mean, *_inverse(covariance))
     shift = covariance @ found.gap
     spread = covariance + covariance @ (found.product - found.inverse) @ covariance
-    return _Step((mean + shift, spread - np.outer(shift, shift)), found.value)
+    spread -= np.outer(shift, shift)
+    # What rounding leaves off the symmetry would grow from step to step.
+    return _Step((mean + shift, (spread + spread.T) / 2.0), found.value)
 
 
 def _leap(
@@ -177,7 +206,7 @@ def _leap(
     if alpha > -1.0:
         return two.moments
     trial = tuple(a - 2.0 * alpha * x + alpha**2 * y for a, x, y in zip(zero, r, v, strict=True))
-    if np.linalg.eigvalsh(trial[1])[0] <= 1e-8:
+    if np.linalg.eigvalsh(trial[1])[0] <= _SINGULAR:
         return two.moments
     third = _em_step(parts, trial[0], trial[1])
     return third.moments if third.value <= two.value else two.moments

@@ -1,13 +1,15 @@
-"""How consistently a set of items measures: item analysis, alpha, omega, CR and AVE.
+"""How consistently a set of items measures: alpha, omega, CR, AVE, agreement, gaps.
 
-The numbers are functions of covariance matrices and loadings (:mod:`.coefficients`);
-:func:`assess_reliability` puts them together.
+The numbers are functions of covariance matrices, loadings and answers (:mod:`.coefficients`,
+:mod:`.bounds`, :mod:`.hierarchy`, :mod:`.categorical`, :mod:`.intervals`);
+:func:`assess_reliability` puts them together, and the table :data:`COEFFICIENTS` says which is
+which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from sqvalid.display import Result, Table
-from sqvalid.errors import Diagnostic, InputError, OptionError
+from sqvalid.errors import Diagnostic, InputError, OptionError, UnsupportedError
+from sqvalid.reliability.catalogue import (
+    COEFFICIENTS,
+    COLUMNS,
+    Coefficient,
+    ordinal_coefficients,
+    ordinal_structure,
+    scale_coefficients,
+)
 from sqvalid.reliability.coefficients import (
     alpha_standard_error,
     average_variance_extracted,
@@ -32,31 +42,59 @@ from sqvalid.reliability.coefficients import (
     standardized_alpha,
     weighted_variance_extracted,
 )
+from sqvalid.reliability.comparing import AlphaComparison, compare_alphas
+from sqvalid.reliability.composites import (
+    GapReliability,
+    assess_gap_reliability,
+    difference_reliability,
+    stratified_alpha,
+    weighted_composite_reliability,
+)
+from sqvalid.reliability.general import GeneralFactor, assess_general_factor
+from sqvalid.reliability.raters import IntraclassCorrelation, intraclass_correlation
 from sqvalid.screening.keying import items_against
 
 if TYPE_CHECKING:
+    from sqvalid.latent.bootstrap import Bootstrap, Interval
     from sqvalid.latent.result import FitResult
 
 __all__ = [
+    "COEFFICIENTS",
+    "AlphaComparison",
+    "Coefficient",
+    "GapReliability",
+    "GeneralFactor",
+    "IntraclassCorrelation",
     "Reliability",
     "alpha_standard_error",
+    "assess_gap_reliability",
+    "assess_general_factor",
     "assess_reliability",
     "average_variance_extracted",
+    "check_dimensions",
+    "compare_alphas",
     "correlation_from_covariance",
     "cronbach_alpha",
+    "difference_reliability",
     "feldt_interval",
     "group_frames",
     "guttman_lambda6",
+    "intraclass_correlation",
     "item_rest_correlations",
     "item_total_correlations",
     "omega_total",
     "overlap_corrected_correlations",
     "squared_multiple_correlations",
     "standardized_alpha",
+    "stratified_alpha",
+    "weighted_composite_reliability",
     "weighted_variance_extracted",
 ]
 
 Array = npt.NDArray[np.float64]
+
+# More different answers than this are no ordered categories: their thresholds rest on too few.
+_MOST_CATEGORIES = 15
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -71,7 +109,8 @@ class Reliability(Result):
         median_inter_item_r signal_to_noise omega_total omega_total_implied
         composite_reliability ave ave_weighted``. ``omega_total`` divides by the observed variance
         of the sum score, ``omega_total_implied`` by the implied one. What a model is needed for
-        is NaN without one.
+        is NaN without one. With a bootstrap, ``omega_total`` and the columns after it have
+        ``_ci_lower`` and ``_ci_upper`` as well.
     items : pandas.DataFrame
         One row per group and item: ``group dimension item mean sd item_total_r
         item_total_r_std item_total_r_corrected item_rest_r alpha_if_deleted
@@ -81,12 +120,19 @@ class Reliability(Result):
         Coverage of the interval of alpha.
     diagnostics : tuple of Diagnostic
         Every undefined number has its reason here.
+    coefficients : pandas.DataFrame
+        Every coefficient with what it is, one row per group, dimension, coefficient and kind of
+        interval: ``group dimension coefficient estimate se ci_lower ci_upper interval metric
+        formula source``; see :data:`sqvalid.reliability.COEFFICIENTS`. `metric` says which sum
+        it belongs to: of the answers (``observed``), of standardised items, or of the responses
+        thought to lie behind ordered answers.
     """
 
     scales: pd.DataFrame
     items: pd.DataFrame
     level: float = 0.95
     diagnostics: tuple[Diagnostic, ...] = ()
+    coefficients: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def _headline(self) -> str:
         lowest = self.scales["alpha_raw"].min()
@@ -103,10 +149,22 @@ class Reliability(Result):
         return (
             Table(self.scales, formats=dict.fromkeys(units, "unit")),
             Table(self.items, formats=dict.fromkeys(item_units, "unit")),
+            *self._coefficient_table(),
         )
 
+    def _coefficient_table(self) -> tuple[Table, ...]:
+        if not len(self.coefficients):
+            return ()
+        units = dict.fromkeys(("estimate", "se", "ci_lower", "ci_upper"), "unit")
+        return (Table(self.coefficients, formats=units),)
+
     def _payload(self) -> Mapping[str, Any]:
-        return {"table": self.scales, "items": self.items, "level": self.level}
+        return {
+            "table": self.scales,
+            "items": self.items,
+            "coefficients": self.coefficients,
+            "level": self.level,
+        }
 
 
 _NOT_UNIT = {
@@ -134,6 +192,7 @@ class _Scale:
     model: Mapping[str, float] = field(default_factory=dict)
     loadings: Array | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    values: Array | None = None  # complete answers
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", MappingProxyType(dict(self.model)))
@@ -237,9 +296,29 @@ def _scale_diagnostics(scale: _Scale, alpha: float) -> Iterator[Diagnostic]:
         yield Diagnostic("item_against_scale", "warning", items, group)
 
 
-def _check_dimensions(
+def check_dimensions(
     dimensions: Mapping[str, Sequence[str]] | None, available: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
+    """Return dimensions whose items are all there.
+
+    Parameters
+    ----------
+    dimensions : mapping of str to sequence of str, or None
+        Items of each dimension.
+    available : sequence of str
+        Columns of the data.
+
+    Returns
+    -------
+    dict of str to tuple of str
+
+    Raises
+    ------
+    OptionError
+        No dimensions, or one without items.
+    InputError
+        An item that is not there.
+    """
     if not dimensions:
         raise OptionError(
             "Reliability needs to know which items belong together.",
@@ -302,6 +381,7 @@ def _scales_from_frame(
             covariance=centred.T @ centred / (len(complete) - 1),
             means=complete.mean(axis=0),
             diagnostics=tuple(diagnostics),
+            values=complete,
         )
 
 
@@ -402,6 +482,11 @@ def assess_reliability(
     dimensions: Mapping[str, Sequence[str]] | None = None,
     *,
     level: float = 0.95,
+    ordinal: bool = False,
+    n_bootstrap: int = 0,
+    seed: int = 20_261_125,
+    bootstrap: Bootstrap | None = None,
+    interval: Interval = "percentile",
 ) -> Reliability:
     """Assess the reliability of every dimension.
 
@@ -419,7 +504,18 @@ def assess_reliability(
         Items of each dimension. By default those of the survey's instrument, or the
         indicators of the model's factors.
     level : float
-        Coverage of the interval of alpha.
+        Coverage of the intervals.
+    ordinal : bool
+        Also treat answers as ordered: alpha and omega of the polychoric correlations, and the
+        omega of Green & Yang (2009) for the sum of the answers. Needs answers.
+    n_bootstrap : int
+        Resamples for bootstrap intervals of alpha; none by default. Needs answers.
+    seed : int
+        Of resamples, and of random split halves in scales of more than sixteen items.
+    bootstrap : Bootstrap, optional
+        Of the fit, from :func:`bootstrap_fit`: intervals of what the model is needed for.
+    interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
+        Kind of these intervals.
 
     Returns
     -------
@@ -428,7 +524,8 @@ def assess_reliability(
     Raises
     ------
     OptionError
-        No dimensions, or one without items, or a level outside (0, 1).
+        No dimensions, or one without items, a level outside (0, 1), or a bootstrap of another
+        fit.
     InputError
         An item is not there, is constant, or has fewer than two complete answers.
     """
@@ -436,7 +533,18 @@ def assess_reliability(
 
     if not 0.0 < level < 1.0:
         raise OptionError(f"level={level!r} must lie between 0 and 1.", remedy="Try level=0.95.")
+    if n_bootstrap < 0:
+        raise OptionError(f"n_bootstrap={n_bootstrap!r} is negative.", remedy="Try 5000, or 0.")
+    if bootstrap is not None and bootstrap.fit is not source:
+        raise OptionError(
+            "bootstrap= belongs to another fit.", remedy="Draw from this one: bootstrap_fit(fit)."
+        )
     if isinstance(source, FitResult):
+        if ordinal or n_bootstrap:
+            raise UnsupportedError(
+                "Ordinal coefficients and bootstrap intervals need answers, not a fit.",
+                remedy="Pass the survey or frame, with dimensions={...}.",
+            )
         scales = list(_scales_from_fit(source, dimensions))
     else:
         from sqvalid.survey import Survey
@@ -445,16 +553,71 @@ def assess_reliability(
             source if isinstance(source, Survey) else Survey(source, dimensions=dimensions or {})
         )
         frame = survey.frame
-        chosen = _check_dimensions(
+        chosen = check_dimensions(
             survey.dimensions if dimensions is None else dimensions, list(frame.columns)
         )
         scales = list(_scales_from_frame(frame, chosen))
-    return _assemble(scales, level)
+    found = _assemble(scales, level, ordinal, n_bootstrap, seed)
+    if bootstrap is None:
+        return found
+    from sqvalid.reliability.resampled import model_intervals
+
+    known = [
+        (str(row.get("group", "")), str(row["dimension"]))
+        for row in found.scales.to_dict("records")
+        if not np.isnan(row["ave"])
+    ]
+    ends = model_intervals(bootstrap, known, interval, level)
+    keys = [name for name in ("group", "dimension") if name in found.scales]
+    ends = ends.drop(columns=[name for name in ("group",) if name not in keys])
+    return replace(found, scales=found.scales.merge(ends, how="left", on=keys))
 
 
-def _assemble(scales: Sequence[_Scale], level: float) -> Reliability:
+def _coefficient_rows(
+    scale: _Scale, level: float, ordinal: bool, n_bootstrap: int, seed: int
+) -> tuple[list[dict[str, Any]], list[Diagnostic]]:
+    """Rows of one scale for ``Reliability.coefficients``, and what is to be said about them."""
+    if len(scale.items) < 2:
+        return [], []
+    rows = scale_coefficients(
+        scale.covariance,
+        scale.n_obs,
+        values=scale.values,
+        model=scale.model,
+        loadings=scale.loadings,
+        level=level,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    notes: list[Diagnostic] = []
+    if ordinal and scale.values is not None:
+        most = max(len(np.unique(column)) for column in scale.values.T)
+        if most > _MOST_CATEGORIES:
+            values = {"most": most, "allowed": _MOST_CATEGORIES}
+            notes.append(Diagnostic("ordinal_too_many", "warning", (scale.dimension,), values))
+        else:
+            correlation, thresholds, scores, empty = ordinal_structure(scale.values)
+            rows += ordinal_coefficients(correlation, thresholds, scores)
+            if empty:
+                notes.append(
+                    Diagnostic(
+                        "ordinal_empty_cells", "info", (scale.dimension,), {"n_cells": empty}
+                    )
+                )
+            if np.linalg.eigvalsh(correlation)[0] <= 0.0:
+                notes.append(
+                    Diagnostic("ordinal_not_positive_definite", "warning", (scale.dimension,))
+                )
+    label = {"group": scale.group, "dimension": scale.dimension}
+    return [label | row for row in rows], notes
+
+
+def _assemble(
+    scales: Sequence[_Scale], level: float, ordinal: bool, n_bootstrap: int, seed: int
+) -> Reliability:
     rows: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
+    coefficients: list[dict[str, Any]] = []
     diagnostics: list[Diagnostic] = []
     for scale in scales:
         diagnostics.extend(scale.diagnostics)
@@ -464,11 +627,16 @@ def _assemble(scales: Sequence[_Scale], level: float) -> Reliability:
         rows.append(row)
         items.extend(item_rows)
         diagnostics.extend(_scale_diagnostics(scale, row["alpha_raw"]))
+        found, notes = _coefficient_rows(scale, level, ordinal, n_bootstrap, seed)
+        coefficients.extend(found)
+        diagnostics.extend(notes)
     scale_frame, item_frame = pd.DataFrame(rows), pd.DataFrame(items)
+    coefficient_frame = pd.DataFrame(coefficients, columns=["group", "dimension", *COLUMNS])
     if not any(scale.group for scale in scales):
         scale_frame = scale_frame.drop(columns="group", errors="ignore")
         item_frame = item_frame.drop(columns="group", errors="ignore")
-    return Reliability(scale_frame, item_frame, level, _distinct(diagnostics))
+        coefficient_frame = coefficient_frame.drop(columns="group")
+    return Reliability(scale_frame, item_frame, level, _distinct(diagnostics), coefficient_frame)
 
 
 def _distinct(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
