@@ -119,13 +119,11 @@ def data_file(name: str) -> Path:
         return dataset_path(name, book["file"])
     # The package is looked up, not imported: only its file is wanted.
     spec = find_spec(book["package"])
-    place: Path | None = None
-    if spec is not None and spec.origin is not None:
-        place = Path(spec.origin).parent / str(book["file"])
-    if place is None or not place.is_file():
+    place = Path("" if spec is None or spec.origin is None else spec.origin).parent / book["file"]
+    if not place.is_file():
         raise InputError(
             f"The data of {name!r} come with the package {book['package']!r}, and its file "
             f"{book['file']!r} is not there.",
             remedy=f"Install {book['package']} again.",
         )
-    return place
+    return Path(place)

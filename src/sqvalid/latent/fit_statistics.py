@@ -364,12 +364,19 @@ def baseline_view(problem: Problem) -> View:
         base = empty_matrices(layout)
         places, values = [], []
         helpers = {j for j, name in enumerate(block.variables) if name in problem.auxiliary}
+        begin_means = np.zeros(0) if target.means is None else target.means
+        begin_variance = np.diag(target.covariance)
+        if target.patterns is not None and not helpers:
+            # Without others beside them, these are their estimates.
+            begin_means, begin_variance = full_information.available_moments(block)
         for j in range(block.n_variables):
             for i in range(j + 1):
                 if i != j and not (i in exogenous and j in exogenous) and not {i, j} & helpers:
                     df += 1
                     continue
                 place, value = Place("theta", j, i), float(target.covariance[j, i])
+                if i == j and j not in exogenous:
+                    value = float(begin_variance[j])
                 if i in fixed and j in fixed:
                     put(base, place, value)
                 else:
@@ -381,7 +388,7 @@ def baseline_view(problem: Problem) -> View:
                     base["nu"][j] = mean
                 else:
                     places.append(Place("nu", j, 0))
-                    values.append(mean)
+                    values.append(mean if j in exogenous else float(begin_means[j]))
         slots_list.append(
             make_slots(
                 layout, base, places, range(count, count + len(places)), target.means is not None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,7 @@ class FullInformation:
 
     def hessian(self, slots: Slots, target: Target, local: Local) -> Array:
         """Exact second derivatives of F/2."""
-        out = _brought_down(slots, local, observed=True)
-        out += second_derivative_terms(slots, local)
+        out = _brought_down(slots, local, observed=True) + second_derivative_terms(slots, local)
         return np.asarray(0.5 * (out + out.T))
 
 
@@ -99,11 +99,13 @@ def _products(local: Local) -> PatternProducts:
     return local.products
 
 
+# The search, the check of where it ended, standard errors and tests ask at the same point.
+@lru_cache(maxsize=8)
 def _brought_down(slots: Slots, local: Local, *, observed: bool) -> Array:
     jacobian = stacked_jacobian(slots, local.state, with_means=True)
-    return np.asarray(
-        jacobian.T @ saturated_information(_products(local), observed=observed) @ jacobian
-    )
+    out = jacobian.T @ saturated_information(_products(local), observed=observed) @ jacobian
+    out.flags.writeable = False
+    return np.asarray(out)
 
 
 def casewise_scores(slots: Slots, local: Local, block: Block) -> Array:
@@ -168,6 +170,20 @@ def free_moments(block: Block, fixed: Sequence[int]) -> NDArray[np.intp]:
     rows, columns = triangle(p)
     covariances = (known[rows] & known[columns]) | block.patterns.undetermined[rows, columns]
     return np.flatnonzero(~np.concatenate([known, covariances]))
+
+
+def available_moments(block: Block) -> tuple[Array, Array]:
+    """Mean and variance (divisor n) of every item over those who answered it.
+
+    They are the maximum-likelihood estimates of items that are independent.
+    """
+    data = block.patterns
+    assert data is not None
+    weights = data.counts[:, None] * data.there
+    total = weights.sum(axis=0)
+    means = (weights * data.means).sum(axis=0) / total
+    spread = np.diagonal(data.scatter, axis1=1, axis2=2) + (data.means - means) ** 2
+    return means, (weights * spread).sum(axis=0) / total
 
 
 def n_undetermined(block: Block) -> int:

@@ -134,20 +134,23 @@ def _expectation(
             weight = weight[np.ix_(own.keep, own.keep)]
         total_information += own.share * jacobian.T @ weight @ jacobian
     inverse = np.linalg.pinv(total_information, hermitian=True)
-    # P = W^-1 U = I - D B D'W, of which the blocks between groups are D_g B D_h' w_h W_h.
+    # P = W^-1 U = I - D B D'W, of which the blocks between groups are -D_g (B D_h' w_h W_h). D has
+    # few columns, so that products with I - D K are taken apart.
     total = 0.0
-    for h, (second, own) in enumerate(zip(jacobians, saturated, strict=True)):
+    for second, own in zip(jacobians, saturated, strict=True):
         into = inverse @ second.T @ own.weight * own.share
-        for g, (first, other) in enumerate(zip(jacobians, saturated, strict=True)):
-            left = -first @ into
-            if g == h:
-                left[np.diag_indices_from(left)] += 1.0
-            if own.gamma is not None:
-                # Gamma of a group per respondent of all groups is Gamma_h / share_h.
-                middle = left.T @ (other.share * other.complete) @ left
-                total += float(np.sum(middle * own.gamma.T)) / own.share
-            elif g == h:
-                total += float(np.sum((own.complete @ left) * own.bread))
+        if own.gamma is None:
+            total += float(np.sum(own.complete * own.bread))
+            total -= float(np.sum((into @ own.bread) * (own.complete @ second).T))
+            continue
+        spread = into @ own.gamma
+        curvature = np.zeros((q, q))
+        for first, other in zip(jacobians, saturated, strict=True):
+            curvature += other.share * first.T @ other.complete @ first
+        # Gamma of a group per respondent of all groups is Gamma_h / share_h.
+        total += float(np.sum(own.complete * own.gamma))
+        total -= 2.0 * float(np.sum(spread * (own.complete @ second).T))
+        total += float(np.sum(curvature * (spread @ into.T))) / own.share
     return total
 
 
