@@ -53,8 +53,16 @@ def _root(
         _say(context.get_help())
 
 
+def _inert(text: str) -> str:
+    """The text without signs that steer a terminal, which names in a file may have."""
+    return "".join(
+        sign if sign in "\n\t" or sign.isprintable() or sign.isspace() else f"\\x{ord(sign):02x}"
+        for sign in text.replace("\r", "\\r")
+    )
+
+
 def _say(text: str = "") -> None:
-    typer.echo(text)
+    typer.echo(_inert(text))
 
 
 def _tell_study(result: StudyResult, report: Path) -> None:
@@ -361,9 +369,9 @@ def fit_command(
 
 def _block(message: str, remedy: str | None) -> None:
     """Print what went wrong, and what to do about it, on standard error."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(_inert(f"error: {message}"), err=True)
     if remedy:
-        typer.echo(f"  -> {remedy}", err=True)
+        typer.echo(_inert(f"  -> {remedy}"), err=True)
 
 
 def main() -> None:

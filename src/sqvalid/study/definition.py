@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -48,6 +49,7 @@ _PLACED = frozenset(
         "start",
     ]
 )
+_MODEL_NAME = re.compile(r"[^\W\d][\w.]*")
 FREE_OPTIONS = tuple(name for name in FitKeywords.__annotations__ if name not in _PLACED)
 """Options of every fit that a plan may name under ``options``."""
 
@@ -209,6 +211,7 @@ class Study:
                 "an exploratory solution as a diagnostic only.",
             )
         fixed = {str(name): tuple(items) for name, items in self.dimensions.items()}
+        _check_names(fixed)
         object.__setattr__(self, "dimensions", MappingProxyType(fixed))
         object.__setattr__(self, "hypotheses", _in_families(self.hypotheses, self.families))
         # Read here so that a slip in the words is told before anything is computed.
@@ -370,6 +373,25 @@ class Study:
         from sqvalid.study.course import carry_out
 
         return carry_out(self)
+
+
+def _check_names(dimensions: Mapping[str, Sequence[str]]) -> None:
+    """Refuse names that no model text can have, before a model is made of them."""
+    for name, items in dimensions.items():
+        for word in (name, *items):
+            if not _MODEL_NAME.fullmatch(str(word)):
+                what = "dimension" if word == name else f"item of dimension {name!r}"
+                raise InputError(
+                    f"{word!r} cannot be the name of a {what}: a name has a letter first, then "
+                    "letters, digits, dots or underscores.",
+                    remedy='Give the column another name: columns = { "How satisfied ...?" = '
+                    '"SAT1" } under [data].',
+                )
+            if word != name and word in dimensions:
+                raise InputError(
+                    f"{word!r} is both a dimension and an item of {name!r}.",
+                    remedy="Rename one of them; a model could not tell them apart.",
+                )
 
 
 def _in_families(
