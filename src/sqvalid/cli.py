@@ -83,6 +83,8 @@ def _tell_study(result: StudyResult, report: Path) -> None:
     for answer in result.answers:
         question = wording.text(f"answer.question.{answer.question}", result.language)
         _say(f"{question} {wording.text(f'answer.verdict.{answer.verdict}', result.language)}")
+    if "hypotheses" in result.unplanned:
+        _say(words("answers.unplanned"))
     for diagnostic in result.diagnostics:
         if diagnostic.severity == "problem":
             sentence, _ = wording.describe(diagnostic, result.language)

@@ -246,6 +246,32 @@ def test_respondents_without_a_group_are_left_out_where_groups_count():
         assert told.values["n"] == 10
 
 
+def test_parameters_may_stay_free_across_groups():
+    frame = answers()
+    shifted = frame["branch"] == "s"
+    frame.loc[shifted, "a2"] += 1.5
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    full = make(data=frame, dimensions=dimensions, invariance="branch").run().invariance
+    part = make(
+        data=frame, dimensions=dimensions, invariance="branch", partial=("a2 ~ 1",)
+    ).run().invariance  # fmt: skip
+    assert full.reached == "metric"
+    assert part.reached == "strict"
+    assert part.partial == ("a2 ~ 1",)
+    with pytest.raises(OptionError, match="invariance"):
+        make(partial=("a2 ~ 1",))
+
+
+def test_paths_that_nobody_planned_are_marked_in_every_file(tmp_path):
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    result = make(dimensions=dimensions, structural="C ~ A + B").run()
+    assert result.unplanned == ("hypotheses",)
+    result.write(tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "tables" / "hypotheses.csv")
+    assert not table["planned"].any()
+    assert '"hypotheses"' in (tmp_path / "out" / "results.json").read_text(encoding="utf-8")
+
+
 def test_a_group_of_one_costs_the_comparison_not_the_study():
     frame = answers()
     frame.loc[0, "branch"] = "lone"

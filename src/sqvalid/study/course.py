@@ -465,7 +465,7 @@ def _invariance(
     column = analysis.study.invariance
     if column is None or survey is None:
         return None
-    return _ladder(analysis, text, survey, column, notes)
+    return _ladder(analysis, text, survey, column, notes, partial=tuple(analysis.study.partial))
 
 
 def _rivals(analysis: _Analysis, fit: FitResult, text: str, survey: Survey | None) -> Rivals | None:

@@ -110,6 +110,8 @@ class Study:
         Smallest standardised effect of interest.
     invariance : str, optional
         Column whose groups are to be compared.
+    partial : sequence of str
+        Parameters that stay free in that comparison, e.g. ``("P3 ~ 1",)``.
     families : mapping of str to sequence of str
         Name of a family to the ids of its hypotheses, for multiplicity: Holm's adjustment is made
         within each. Hypotheses that are in none are one family together.
@@ -168,6 +170,7 @@ class Study:
     smallest_effect: float | None = None
     invariance: str | None = None
     missing: str = "listwise"
+    partial: Sequence[str] = ()
     families: Mapping[str, Sequence[str]] = field(default_factory=dict)
     kind: str | None = None
     battery: str | Sequence[str] | None = None
@@ -196,6 +199,11 @@ class Study:
             raise OptionError(
                 "Hypotheses need a structural model to be tested in.",
                 remedy="Give [model] structural, or leave the hypotheses out.",
+            )
+        if self.partial and self.invariance is None:
+            raise OptionError(
+                "partial= names parameters that stay free, and there is no comparison of groups.",
+                remedy="Give invariance=, the column with the groups.",
             )
         self._check_model()
         for name in self.options:
@@ -311,6 +319,7 @@ class Study:
             "alpha": plan.analysis.alpha,
             "smallest_effect": plan.analysis.smallest_effect,
             "invariance": plan.analysis.invariance,
+            "partial": tuple(plan.analysis.partial),
             "missing": plan.analysis.missing,
             "families": plan.families,
             "kind": plan.model.kind,
