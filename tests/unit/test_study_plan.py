@@ -405,3 +405,38 @@ def test_an_exclusion_rule_stands_once(tmp_path):
     )
     with pytest.raises(InputError, match="more than once"):
         Study.from_toml(tmp_path / "study.toml")
+
+
+# --- when it goes wrong ------------------------------------------------------------------
+
+
+def test_a_search_that_does_not_end_supports_nothing(tmp_path):
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    result = make(
+        dimensions=dimensions, structural="B ~ A\nC ~ A + B", options={"max_iterations": 1},
+        hypotheses={"H1": "A -> B, positive", "H2": "B mediates A -> C"},
+        rivals={"one": "one_factor"}, invariance="branch",
+    ).run()  # fmt: skip
+    assert not result.measurement.converged
+    assert set(result.hypotheses.frame["verdict"]) == {"not_testable"}
+    assert [answer.verdict for answer in result.answers] == ["undecided"] * 3
+    assert {link.state for link in result.ledger.links[1:]} == {"not_judged"}
+    assert result.ledger.links[0].state == "not_met"
+    page = result.write(tmp_path / "out").read_text(encoding="utf-8")
+    assert "<td>supported</td>" not in page
+
+
+def test_a_key_that_the_answers_contradict_is_told(tmp_path):
+    frame = answers()
+    items = [item for ids in DIMENSIONS.values() for item in ids[:3]]
+    frame[items] = frame[items].round().clip(1, 7)
+    frame[items].to_csv(tmp_path / "a.csv", index=False)
+    dimensions = "\n".join(f"{k} = {v[:3]!r}" for k, v in DIMENSIONS.items())
+    plan = f'[data]\nfile = "a.csv"\nscale = [1, 7]\nreverse = ["b2"]\n[dimensions]\n{dimensions}\n'
+    (tmp_path / "study.toml").write_text(plan, encoding="utf-8")
+    turned = Study.from_toml(tmp_path / "study.toml").run()
+    told = {d.code: d for d in turned.diagnostics}
+    assert told["item_against_scale"].where == ("b2",)
+    (tmp_path / "study.toml").write_text(plan.replace('["b2"]', "[]"), encoding="utf-8")
+    plain = Study.from_toml(tmp_path / "study.toml").run()
+    assert "item_against_scale" not in {d.code for d in plain.diagnostics}
