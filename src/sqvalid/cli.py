@@ -78,6 +78,12 @@ def _tell_study(result: StudyResult, report: Path) -> None:
         f"{measures['df']:g} df, CFI {measures['cfi']:.3f}, RMSEA {measures['rmsea']:.3f}, "
         f"SRMR {measures['srmr']:.3f}"
     )
+    if result.exploration is not None:
+        sizes = {
+            "n_explored": result.exploration.n_explored,
+            "n_confirmed": result.exploration.n_confirmed,
+        }
+        _say(wording.text("report.divided", result.language, **sizes))
     for link in result.ledger.links:
         _say(f"  {words(f'link.{link.name}')}: {words(f'state.{link.state}')}")
     for answer in result.answers:

@@ -100,6 +100,21 @@ def test_a_measurement_model_that_is_stated_is_tested_as_stated():
     assert set(result.exploration.items) == set(result.measurement.observed)
 
 
+def test_what_was_expected_is_a_rival_of_what_was_found():
+    frame = answers()
+    swapped = {"A": ["a1", "a2", "b1"], "B": ["a3", "b2", "b3"], "C": ["c1", "c2", "c3"]}
+    result = make(
+        data=frame, dimensions=swapped, role="develop", rivals={"as expected": "planned"}
+    ).run()
+    rivals = result.rivals.frame.set_index("model")
+    assert set(result.measurement.indicators.values()) == {
+        ("a1", "a2", "a3"), ("b1", "b2", "b3"), ("c1", "c2", "c3"),
+    }  # fmt: skip
+    assert rivals.loc["as expected", "bic"] > rivals.loc["measurement", "bic"] + 100
+    with pytest.raises(InputError, match="planned"):
+        make(data=frame, rivals={"as expected": "planned"}).run()
+
+
 def test_some_dimensions_explored_the_others_as_stated():
     result = make(role="develop", explore={"dimensions": ("A", "B")}).run()
     assert result.exploration.items == (*DIMENSIONS["A"], *DIMENSIONS["B"])

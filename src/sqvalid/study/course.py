@@ -146,7 +146,7 @@ def carry_out(study: Study) -> StudyResult:
         screening=screening,
         flow=flow,
         n_received=0 if received is None else len(received.frame),
-        rivals=_rivals(analysis, measurement, text, survey),
+        rivals=_rivals(analysis, measurement, text, stated, survey),
         hypotheses=hypotheses,
         invariance=_invariance(analysis, text, survey, notes),
         sensitivity=_sensitivity(analysis, survey, text, structural_text, notes),
@@ -468,16 +468,28 @@ def _invariance(
     return _ladder(analysis, text, survey, column, notes, partial=tuple(analysis.study.partial))
 
 
-def _rivals(analysis: _Analysis, fit: FitResult, text: str, survey: Survey | None) -> Rivals | None:
+def _rivals(
+    analysis: _Analysis, fit: FitResult, text: str, stated: str, survey: Survey | None
+) -> Rivals | None:
     study = analysis.study
     if not study.rivals:
         return None
     instrument = None if survey is None else survey.instrument
     observed = set(fit.observed)
     factors = {name: items for name, items in fit.indicators.items() if set(items) <= observed}
-    models = {"measurement": text} | {
-        name: steps.rival_text(words, instrument, factors) for name, words in study.rivals.items()
-    }
+    models = {"measurement": text}
+    for name, words in study.rivals.items():
+        if words.strip() == "planned" and text != stated:
+            # The dimensions that were expected, of the items that exploration kept.
+            expected = {
+                name: [item for item in items if item in observed]
+                for name, items in _plain_factors(stated).items()
+            }
+            models[name] = "".join(
+                f"{name} =~ {' + '.join(items)}\n" for name, items in expected.items() if items
+            )
+        else:
+            models[name] = steps.rival_text(words, instrument, factors)
     options = analysis.options(fit.observed)
     if survey is None:
         options |= {"cov": study.matrix, "n_obs": study.n_obs}

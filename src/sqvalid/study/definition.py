@@ -98,7 +98,8 @@ class Study:
         Attention checks: column to its right answer.
     rivals : mapping of str to str
         Other measurement models: name to model text, or to a kind such as ``"one_factor"`` or
-        ``"merged RES+EMP"``.
+        ``"merged RES+EMP"``; in a study that develops also ``"planned"``, the dimensions that were
+        expected of the items that exploration kept.
     hypotheses : mapping of str to str or mapping
         H1, H2, ... in words; see :func:`sqvalid.read_hypotheses`. Without any, every path of
         the structural model is tested and marked as not planned.
