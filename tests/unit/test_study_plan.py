@@ -187,12 +187,23 @@ def test_plans_that_contradict_themselves_are_refused(changes, error, words):
 
 
 @pytest.mark.parametrize(
-    ("explore", "words"),
-    [({"stratify": "shop"}, "shop"), ({"dimensions": ("A", "Z")}, "'Z'")],
+    ("changes", "words"),
+    [
+        ({"role": "develop", "explore": {"stratify": "brnch"}}, "division.*'brnch'.*'branch'"),
+        ({"role": "develop", "explore": {"dimensions": ("A", "Z")}}, "'Z'"),
+        ({"group": "brnch"}, "group variable 'brnch'"),
+        ({"invariance": "brnch"}, "group variable 'brnch'"),
+        ({"cluster": "brnch"}, "cluster 'brnch'"),
+        ({"weights": "brnch"}, "weight 'brnch'"),
+        (
+            {"structural": "B ~ A", "hypotheses": {"H1": "paths equal across brnch"}},
+            "groups of a hypothesis 'brnch'",
+        ),
+    ],
 )
-def test_what_is_not_there_cannot_be_explored(explore, words):
+def test_columns_that_are_not_there_are_told_first(changes, words):
     with pytest.raises(InputError, match=words):
-        make(role="develop", explore=explore).run()
+        make(**changes).run()
 
 
 # --- families ----------------------------------------------------------------------------

@@ -70,7 +70,6 @@ class _Analysis:
         """Checked answers to some variables, with the columns that every fit needs."""
         frame = check_items(survey.frame, variables, group=group)
         extra = [name for name in (self.study.cluster, self.study.weights) if name is not None]
-        require_columns(survey.frame, extra, what="the cluster or the weight")
         return frame.assign(**{name: survey.frame[name] for name in extra})
 
     def fit(self, text: str, survey: Survey | None) -> FitResult:
@@ -168,12 +167,29 @@ def _received(study: Study, notes: list[Diagnostic]) -> Survey | None:
         return None
     given = study.data
     survey = given if isinstance(given, Survey) else Survey(given, dimensions=study.dimensions)
+    _check_columns(study, survey)
     survey = survey.reverse_keyed()
     for battery in _batteries(study):
         if battery in GAPS:
             survey = survey.gap_scores(battery)  # type: ignore[arg-type]
             notes.append(Diagnostic("gap_scores_analysed", "warning"))
     return survey
+
+
+def _check_columns(study: Study, survey: Survey) -> None:
+    """Refuse a plan that names columns the answers lack, before anything is computed."""
+    stratum = study.explore.stratify if isinstance(study.explore, Explore) else None
+    named = {
+        "the group variable": (study.group, study.invariance),
+        "the cluster": (study.cluster,),
+        "the weight": (study.weights,),
+        "the division of the answers": (stratum,),
+        "the groups of a hypothesis": tuple(
+            h.group for h in read_hypotheses(study.hypotheses) if h.kind == "groups"
+        ),
+    }
+    for what, columns in named.items():
+        require_columns(survey.frame, [name for name in columns if name], what=what)
 
 
 def _batteries(study: Study) -> tuple[str, ...]:
@@ -446,7 +462,6 @@ def _ladder(
     **options: Any,
 ) -> Invariance | None:
     """Invariance across the groups of a column; None, with a note, where it cannot be had."""
-    require_columns(survey.frame, [column], what="the group variable")
     known = _with_group(survey, column, notes)
     variables = model_variables(text)
     try:

@@ -442,7 +442,7 @@ def _what_was_asked(guess: _Guess) -> list[str]:
         if len(members) >= _MANY_ITEMS:
             lines.append(
                 f"# {len(members)} items: if they belong to several dimensions, say which here, "
-                "or explore them."
+                'or explore them with role = "develop".'
             )
         named = (guess.renamed.get(member, member) for member in members)
         lines.append(f"{_quoted(name)} = [{', '.join(map(_quoted, named))}]")

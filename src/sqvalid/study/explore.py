@@ -105,11 +105,6 @@ def divide(survey: Survey, plan: Explore, seed: int) -> tuple[Survey, Survey]:
     if plan.stratify is None:
         strata = np.zeros(n, dtype=np.int64)
     else:
-        if plan.stratify not in survey.frame.columns:
-            raise InputError(
-                f"The answers are to be divided within {plan.stratify!r}, which is no column.",
-                remedy=f"Columns there are: {', '.join(map(str, survey.frame.columns[:30]))}.",
-            )
         strata = pd.factorize(survey.frame[plan.stratify])[0]
     draws = uniforms(seed, _STREAM, n)
     chosen = np.zeros(n, dtype=bool)

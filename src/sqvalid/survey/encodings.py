@@ -245,6 +245,14 @@ def _wide(content: bytes) -> str | None:
     return None
 
 
+def _nearly_utf8(content: bytes) -> bool:
+    """Whether a text is UTF-8 but for a few damaged bytes."""
+    text = content.decode("utf-8", errors="replace")
+    damaged = text.count("\ufffd")
+    sound = sum(sign > "\x7f" for sign in text) - damaged
+    return sound >= 4 and damaged <= 0.1 * sound
+
+
 def find_encoding(content: bytes) -> tuple[str | None, tuple[str, ...]]:
     """Tell the encoding of a text.
 
@@ -256,7 +264,7 @@ def find_encoding(content: bytes) -> tuple[str | None, tuple[str, ...]]:
     Returns
     -------
     encoding : str or None
-        None where no candidate stands out.
+        None where no candidate stands out, or where UTF-8 is damaged.
     candidates : tuple of str
         Encodings that the bytes could be text in, the likeliest first.
     """
@@ -269,6 +277,8 @@ def find_encoding(content: bytes) -> tuple[str | None, tuple[str, ...]]:
     if name is not None:
         return name, (name,)
     head = content[:_LOOKED_AT]
+    if _nearly_utf8(head):
+        return None, ("utf-8",)
     scores: list[tuple[float, str]] = []
     for key, score in _CANDIDATES.items():
         page = _latin_name(head) if key == "latin" else key
