@@ -47,6 +47,11 @@ class BatchEnd:
     n_evaluations: int
 
 
+def _dot(a: Array, b: Array) -> Array:
+    """Inner products of rows."""
+    return np.asarray(np.einsum("bd,bd->b", a, b))
+
+
 class _Active:
     """The samples that are still searched: their points, gradients, steps and memory."""
 
@@ -68,8 +73,8 @@ class _Active:
 
     def remember(self, chosen: Mask, move: Array, change: Array) -> None:
         """Add a pair (step, change of the gradient) to the memory of the chosen samples."""
-        curvature = (move * change).sum(axis=1)
-        sound = curvature > 1e-10 * np.sqrt((move**2).sum(axis=1) * (change**2).sum(axis=1))
+        curvature = _dot(move, change)
+        sound = curvature > 1e-10 * np.sqrt(_dot(move, move) * _dot(change, change))
         at = np.flatnonzero(chosen)[sound]
         for memory, new in ((self.moves, move), (self.changes, change)):
             memory[at, :-1] = memory[at, 1:]
@@ -89,11 +94,11 @@ class _Active:
         weights = np.zeros((_MEMORY, len(q)))
         used = np.flatnonzero(self.curvature.any(axis=0))
         for k in used[::-1]:
-            weights[k] = self.curvature[:, k] * (self.moves[:, k] * q).sum(axis=1)
+            weights[k] = self.curvature[:, k] * _dot(self.moves[:, k], q)
             q -= weights[k][:, None] * self.changes[:, k]
         q = q @ metric
         for k in used:
-            back = self.curvature[:, k] * (self.changes[:, k] * q).sum(axis=1)
+            back = self.curvature[:, k] * _dot(self.changes[:, k], q)
             q += (weights[k] - back)[:, None] * self.moves[:, k]
         return -q
 
@@ -137,7 +142,7 @@ def minimise_batch(evaluate: Evaluate, start: Array, metric: Array, size: int) -
         trial = active.phi + active.length[:, None] * active.direction
         value, gradient = evaluate(trial, active.rows)
         evaluations += 1
-        slope = (active.gradient * active.direction).sum(axis=1)
+        slope = _dot(active.gradient, active.direction)
         # Near the minimum F no longer falls by more than it is rounded.
         enough = active.value + 1e-4 * active.length * slope + 1e-14 * (1.0 + np.abs(active.value))
         accepted = value <= enough
@@ -147,14 +152,14 @@ def minimise_batch(evaluate: Evaluate, start: Array, metric: Array, size: int) -
         active.gradient[accepted] = gradient[accepted]
         active.remember(accepted, move, change)
         active.length = np.where(accepted, 1.0, 0.4 * active.length)
-        norm = np.sqrt(((active.gradient @ metric) * active.gradient).sum(axis=1))
+        norm = np.sqrt(_dot(active.gradient @ metric, active.gradient))
         done = accepted & (norm < TOLERANCE)
         rows = active.rows[done]
         out.phi[rows], out.half_f[rows] = active.phi[done], active.value[done]
         out.converged[rows] = True
         lost = ~accepted & (active.length < _SHORTEST_STEP)
         proposal = active.quasi_newton(metric)
-        uphill = (proposal * active.gradient).sum(axis=1) >= 0.0
+        uphill = _dot(proposal, active.gradient) >= 0.0
         if uphill.any():
             active.forget(uphill)
             proposal[uphill] = -active.gradient[uphill] @ metric

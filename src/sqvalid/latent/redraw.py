@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -69,13 +70,17 @@ class Units:
         """Number of units."""
         return len(self.stratum)
 
+    @cached_property
+    def _strata(self) -> tuple[NDArray[np.intp], ...]:
+        """Units of every stratum."""
+        return tuple(np.flatnonzero(self.stratum == label) for label in np.unique(self.stratum))
+
     def bootstrap_counts(self, seed: int, replicate: int) -> Array:
         """How often each unit is drawn: unit floor(u n) of its stratum, stream by stream."""
         share = uniforms(seed, replicate, self.size)
         counts = np.zeros(self.size)
         start = 0
-        for label in np.unique(self.stratum):
-            members = np.flatnonzero(self.stratum == label)
+        for members in self._strata:
             n = len(members)
             drawn = np.floor(share[start : start + n] * n).astype(np.intp)
             counts[members] = np.bincount(drawn, minlength=n)
@@ -167,17 +172,23 @@ def group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
 def _log_det(covariance: Array, usual: Array) -> Array:
     """Log determinants, NaN where a matrix is singular; `usual` are the sample's variances."""
     out = np.full(len(covariance), np.nan)
-    for b, matrix in enumerate(covariance):
-        # An item that does not vary keeps the rounding of its mean.
-        if (np.diag(matrix) <= 1e-12 * usual).any():
-            continue
-        sd = np.sqrt(np.diag(matrix))
-        try:
-            pivots = np.diag(np.linalg.cholesky(matrix / np.outer(sd, sd)))
-        except np.linalg.LinAlgError:
-            continue
-        if (pivots**2 > _PIVOT).all():
-            out[b] = 2.0 * float(np.log(pivots * sd).sum())
+    variances = np.diagonal(covariance, axis1=1, axis2=2)
+    # An item that does not vary keeps the rounding of its mean.
+    rows = np.flatnonzero((variances > 1e-12 * usual).all(axis=1))
+    sd = np.sqrt(variances[rows])
+    correlation = covariance[rows] / (sd[:, :, None] * sd[:, None, :])
+    try:
+        pivots = np.diagonal(np.linalg.cholesky(correlation), axis1=1, axis2=2)
+    except np.linalg.LinAlgError:
+        # One of them has none: they are taken one by one.
+        pivots = np.zeros_like(sd)
+        for b, matrix in enumerate(correlation):
+            try:
+                pivots[b] = np.diag(np.linalg.cholesky(matrix))
+            except np.linalg.LinAlgError:
+                continue
+    sound = (pivots**2 > _PIVOT).all(axis=1)
+    out[rows[sound]] = 2.0 * np.log(pivots[sound] * sd[sound]).sum(axis=1)
     return out
 
 
