@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ a resample's numbers do not depend on how many there are or on who computes them
 
 # Rows of products of answers that are in memory at a time.
 _PIECE_ROWS = 4096
+# Products of the answers of files that are no longer than that, for as long as the block lives.
+_PRODUCTS: WeakKeyDictionary[Block, Array] = WeakKeyDictionary()
 # The least squared pivot of a correlation matrix that counts as more than rounding.
 _PIVOT = 1e-10
 
@@ -147,6 +150,24 @@ class Draws:
         return np.isfinite(self.half_f)
 
 
+def _piece_products(block: Block, start: int) -> Array:
+    """Products of centred answers, and the centred answers, of some rows.
+
+    Those of a short file are kept: every chunk of resamples reads them.
+    """
+    kept = _PRODUCTS.get(block)
+    if kept is not None:
+        return kept
+    assert block.cases is not None
+    assert block.means is not None
+    columns, rows = np.triu_indices(block.n_variables)
+    centred = block.cases[start : start + _PIECE_ROWS] - block.means
+    out = np.hstack([centred[:, columns] * centred[:, rows], centred])
+    if block.n_obs <= _PIECE_ROWS:
+        _PRODUCTS[block] = out
+    return out
+
+
 def group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
     """Means (B, p), covariance (B, p, p) and sum of weights (B,) under counts (B, n)."""
     assert block.cases is not None
@@ -154,13 +175,10 @@ def group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
     weights = counts if block.weights is None else counts * block.weights
     p = block.n_variables
     columns, rows = np.triu_indices(p)
-    products = np.zeros((len(counts), len(rows)))
-    sums = np.zeros((len(counts), p))
+    whole = np.zeros((len(counts), len(rows) + p))
     for start in range(0, block.n_obs, _PIECE_ROWS):
-        piece = slice(start, start + _PIECE_ROWS)
-        centred = block.cases[piece] - block.means
-        products += weights[:, piece] @ (centred[:, columns] * centred[:, rows])
-        sums += weights[:, piece] @ centred
+        whole += weights[:, start : start + _PIECE_ROWS] @ _piece_products(block, start)
+    products, sums = whole[:, :-p], whole[:, -p:]
     total = weights.sum(axis=1)
     drift = sums / total[:, None]
     covariance = np.empty((len(counts), p, p))
