@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -20,7 +21,7 @@ from sqvalid.errors import (
     UnsupportedError,
     check_choice,
 )
-from sqvalid.latent.estimation import estimate
+from sqvalid.latent.estimation import Estimate, estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.options import (
     AUTOMATIC,
@@ -294,7 +295,7 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         missing=missing,
         categorical=bool(ordered),
     )
-    draws = resolve_draws(options.get("bootstrap"), tests)
+    draws = resolve_draws(options.get("bootstrap"), tests, defaults.se)
     group = options.get("group")
     # Least squares have no conditional form: their covariates are random, as in lavaan.
     asked_x = options.get("fixed_x")
@@ -383,8 +384,37 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         *_gaps(moments),
         *find_trouble(result),
     )
+    if resolved.se == "bootstrap":
+        result, more = _with_resamples(FitResult(text, result, moments, diagnostics))
+        diagnostics += more
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
+
+
+def _with_resamples(fit: FitResult) -> tuple[Estimate, tuple[Diagnostic, ...]]:
+    """Standard errors from resamples: the covariance of their estimates, with divisor R as lavaan.
+
+    Returns
+    -------
+    estimate : Estimate
+        Without a covariance of the estimates where the model did not converge.
+    diagnostics : tuple of Diagnostic
+        Which resamples were lost.
+    """
+    from sqvalid.latent.bootstrap import bootstrap_fit
+
+    estimate, options = fit.estimate, fit.estimate.options
+    if not fit.converged:
+        return replace(estimate, vcov=np.full_like(estimate.vcov, np.nan)), ()
+    assert options.bootstrap is not None
+    drawn = bootstrap_fit(fit, options.bootstrap, seed=options.seed)
+    kept = drawn.estimates.theta[drawn.estimates.converged]
+    rows = drawn.draws().to_numpy(dtype=np.float64)
+    rows.flags.writeable = False
+    vcov = np.atleast_2d(np.cov(kept, rowvar=False, bias=True))
+    # That a resample is inadmissible is a matter of the resample; the fit tells of itself.
+    lost = tuple(d for d in drawn.diagnostics if d.code == "bootstrap_draws_lost")
+    return replace(estimate, vcov=vcov, row_draws=rows), lost
 
 
 def _is_conditional(
@@ -553,7 +583,8 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
         ``cov``, ``mean``, ``n_obs``, ``sample_cov_rescale``. ``cluster`` names the column of
         the clusters (branches, schools) that respondents were drawn in, ``sampling_weights``
         the one of their weights; both mean robust statistics (MLR). ``bootstrap`` is the
-        number of draws of ``test="bollen.stine"``. ``auxiliary`` names variables that tell
+        number of draws of ``se="bootstrap"`` (whose intervals are percentile ones) and of
+        ``test="bollen.stine"``. ``auxiliary`` names variables that tell
         something about missing answers without being part of the model.
 
     Returns
