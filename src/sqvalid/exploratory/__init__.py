@@ -7,11 +7,11 @@ from sqvalid.exploratory.analysis import efa, key_target
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
 from sqvalid.exploratory.factorability import Factorability, assess_factorability
 from sqvalid.exploratory.intervals import LoadingIntervals, loading_intervals
+from sqvalid.exploratory.parallel import parallel_eigenvalues
 from sqvalid.exploratory.result import EfaResult, EfaSetup
 from sqvalid.exploratory.retention import (
     Retention,
     minimum_average_partial,
-    parallel_eigenvalues,
     suggest_n_factors,
 )
 
