@@ -73,6 +73,10 @@ def rotated_factors(correlation: Array, setup: EfaSetup) -> RotatedFactors:
     )  # fmt: skip
     pattern, phi = turned.loadings, turned.phi
     order, sign = np.arange(setup.n_factors), np.ones(setup.n_factors)
+    if setup.rotation.startswith("target"):
+        # A column whose target is nothing but zeros may point either way.
+        free = ~np.nan_to_num(setup.rotation_options["target"]).any(axis=0)
+        sign = np.where(free & (pattern.sum(axis=0) < 0.0), -1.0, 1.0)
     if not setup.rotation.startswith("target"):
         order = np.argsort(-np.diag(phi @ pattern.T @ pattern), kind="stable")
         sign = np.where(pattern[:, order].sum(axis=0) < 0.0, -1.0, 1.0)
