@@ -41,7 +41,8 @@ def test_fit(benchmark, name):
     # its expectation, whatever the seed.
     statistic = measures["chisq_scaled" if work.categories else "chisq"]
     assert abs(statistic - work.df) < 5 * (2 * work.df) ** 0.5
-    assert parameters.std_all.between(-1, 5).all()
+    # Thresholds may be anywhere.
+    assert parameters[parameters.op != "|"].std_all.between(-1, 5).all()
     loadings = parameters[(parameters.op == "=~") & ~parameters.rhs.isin(list(work.factors))]
     assert loadings.std_all.between(0.3, 1).all()
     assert len(loadings) == len(work.items)
