@@ -24,7 +24,7 @@ from sqvalid.latent.problem import Problem, equality_rank
 from sqvalid.latent.reference_models import baseline_df, baseline_half_f
 from sqvalid.latent.robust import ScaledStatistic
 from sqvalid.latent.sampling import refuse_incomplete
-from sqvalid.moments.patterns import saturated_information
+from sqvalid.moments.patterns import available_moments, saturated_information
 
 _MAXIMUM_LIKELIHOOD = MaximumLikelihood()
 # Statistics that correct the standard one, and so exist for the baseline too.
@@ -337,12 +337,17 @@ def baseline_view(problem: Problem) -> View:
         base = empty_matrices(layout)
         places, values = [], []
         helpers = {j for j, name in enumerate(block.variables) if name in problem.auxiliary}
+        # What stands alone has the moments of those who answered it.
+        alone = set() if helpers else set(range(block.n_variables)) - set(exogenous)
+        own = None if target.patterns is None else available_moments(target.patterns)
         for j in range(block.n_variables):
             for i in range(j + 1):
                 if i != j and not (i in exogenous and j in exogenous) and not {i, j} & helpers:
                     df += 1
                     continue
                 place, value = Place("theta", j, i), float(target.covariance[j, i])
+                if own is not None and j in alone:
+                    value = float(own[1][j])
                 if i in fixed and j in fixed:
                     put(base, place, value)
                 else:
@@ -350,6 +355,8 @@ def baseline_view(problem: Problem) -> View:
                     values.append(value)
         if target.means is not None:
             for j, mean in enumerate(target.means.tolist()):
+                if own is not None and j in alone:
+                    mean = float(own[0][j])
                 if j in fixed:
                     base["nu"][j] = mean
                 else:
