@@ -471,10 +471,13 @@ def _yuan_bentler_mplus(
     n_free = problem.table.n_free
     rank = equality_rank(problem.constraints, problem.table, problem.blocks)
     df, base_df = view.df, int(baseline.df)
-    factor = _positive((trace_h1 - trace_h0) / df) if df > 0 else float("nan")
+    # Difference tests need a factor that is not positive as it is.
+    factor = (trace_h1 - trace_h0) / df if df > 0 else float("nan")
     base_factor = _positive((trace_h1 - trace_b) / base_df) if base_df > 0 else float("nan")
     return _YuanBentler(
-        ScaledStatistic(view.chisq / factor if df > 0 else view.chisq, df, factor, 0.0, factor),
+        ScaledStatistic(
+            view.chisq / _positive(factor) if df > 0 else view.chisq, df, factor, 0.0, factor
+        ),
         ScaledStatistic(baseline.stat / base_factor, base_df, base_factor, 0.0, base_factor),
         # lavaan's: per free row of the table, whatever equality constraints there are.
         trace_h0 / n_free if n_free else float("nan"),
