@@ -9,7 +9,11 @@ from sqvalid import assess_reliability
 from sqvalid.exploratory import efa
 from sqvalid.exploratory.extraction import extract
 from sqvalid.reliability import bounds, catalogue, categorical, hierarchy
-from sqvalid.reliability.coefficients import correlation_from_covariance
+from sqvalid.reliability.coefficients import (
+    alpha_standard_error,
+    correlation_from_covariance,
+    feldt_interval,
+)
 from sqvalid.reliability.intervals import distribution_free_error
 
 from . import library
@@ -83,6 +87,47 @@ def test_missing_answers_leave_complete_cases():
         )
         told = [d for d in found.diagnostics if d.code == "rows_left_out"]
         assert told[0].values["n_used"] == expected["n_complete"]
+
+
+@pytest.mark.skipif(not library.has("rel_sq_missing"), reason="reference files are absent")
+def test_pairwise_covariances_agree_with_psych():
+    document = library.document("rel_sq_missing")
+    frame = library.frame("rel_sq_missing")
+    for scale, expected in document["scales"].items():
+        found = assess_reliability(frame, {scale: expected["items"]}, missing="pairwise")
+        row, alpha = found.scales.iloc[0], expected["alpha"]
+        for theirs, ours in TOTAL.items():
+            if theirs != "ase":
+                assert row[ours] == pytest.approx(alpha["total"][theirs][0], abs=TOLERANCE), ours
+        for theirs, ours in DROPPED.items():
+            wanted = alpha["alpha_drop"][theirs]
+            assert found.items[ours].tolist() == pytest.approx(wanted, abs=TOLERANCE), ours
+        assert found.items["mean"].tolist() == pytest.approx(
+            alpha["item_stats"]["mean"], abs=TOLERANCE
+        )
+        assert found.items["sd"].tolist() == pytest.approx(alpha["item_stats"]["sd"], abs=TOLERANCE)
+        # psych takes all rows as the sample size; with that its numbers follow.
+        n = expected["n"]
+        covariance = frame[expected["items"]].cov().to_numpy()
+        assert alpha_standard_error(covariance, n) == pytest.approx(
+            alpha["total"]["ase"][0], abs=TOLERANCE
+        )
+        ends = feldt_interval(row["alpha_raw"], n, len(expected["items"]))
+        assert ends == pytest.approx(
+            [alpha["feldt"][f"{end}.ci"]["raw_alpha"][0] for end in ("lower", "upper")],
+            abs=TOLERANCE,
+        )
+        assert row["n_obs"] < n
+
+
+@pytest.mark.skipif(not library.has("rel_sq_missing"), reason="reference files are absent")
+def test_alpha_of_em_covariances_is_lavaans():
+    frame = library.frame("rel_sq_missing")
+    items = library.document("rel_sq_missing")["scales"]["TAN"]["items"]
+    found = assess_reliability(frame, {"TAN": items}, missing="em")
+    # lavaan 0.6-14: alpha as a defined parameter of the saturated model, missing = "fiml".
+    assert found.scales["alpha_raw"].item() == pytest.approx(0.733632951451, abs=1e-6)
+    assert "reliability_incomplete" in {d.code for d in found.diagnostics}
 
 
 def test_reference_files_are_there():

@@ -117,3 +117,29 @@ def test_ratings_of_many_agree_with_psych():
         [0.725387306075, 0.727775060433, 0.734898700016,
          0.887948613241, 0.889138919522, 0.892662734206], abs=1e-11
     )  # fmt: skip
+
+
+# lavaan 0.6-14: the coefficients of "visual" as defined parameters (:=) of the three-factor
+# model of hs1939; its optimiser stops at a gradient of 1e-6.
+DEFINED = {
+    "omega_total_implied": (0.62531852576, {"ML": 0.036554911618, "MLR": 0.038724528631}),
+    "composite_reliability": (0.62583886889, {"ML": 0.035477917156, "MLR": 0.037589526287}),
+    "ave": (0.37098435738, {"ML": 0.033927531454, "MLR": 0.034991233681}),
+    "coefficient_h": (0.68775592751, {"ML": 0.048378891646, "MLR": 0.057750436596}),
+}
+
+
+@pytest.mark.skipif(not library.has("rel_hs"), reason="reference files are absent")
+@pytest.mark.parametrize("estimator", ["ML", "MLR"])
+@pytest.mark.parametrize("std_lv", [False, True])
+def test_errors_of_model_coefficients_are_lavaans(estimator, std_lv):
+    model = "visual =~ x1 + x2 + x3\ntextual =~ x4 + x5 + x6\nspeed =~ x7 + x8 + x9"
+    fit = sq.cfa(model, library.frame("rel_hs"), estimator=estimator, std_lv=std_lv)
+    table = sq.assess_reliability(fit).coefficients
+    table = table[table["dimension"] == "visual"].set_index("coefficient")
+    for name, (estimate, errors) in DEFINED.items():
+        assert table.loc[name, "estimate"] == pytest.approx(estimate, abs=2e-6), name
+        assert table.loc[name, "se"] == pytest.approx(errors[estimator], abs=2e-7), name
+        assert table.loc[name, "ci_lower"] < estimate < table.loc[name, "ci_upper"]
+    assert table.loc["ave", "interval"] == "delta"
+    assert table.loc["omega_total_implied", "interval"] == "delta_log"

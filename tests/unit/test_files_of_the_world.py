@@ -50,6 +50,18 @@ def test_what_may_be_two_things_is_refused_with_both_named(tmp_path):
     assert read_frame(tmp_path / "a.csv", encoding="cp949")["성별"].tolist() == ["남자", "여자"]
 
 
+def test_damaged_utf8_is_not_read_as_something_else(tmp_path):
+    content = "q1,Ort\n1,Köln\n2,Gießen\n3,Düren\n4,Süßen\n5,Übach\n".encode()
+    damaged = content.replace("Düren".encode(), "Düren".encode("cp1252"))
+    (tmp_path / "a.csv").write_bytes(damaged)
+    place = damaged.index(b"\xfc")
+    name, _ = find_encoding(content * 3 + damaged)
+    assert name is None
+    (tmp_path / "a.csv").write_bytes(content * 3 + damaged)
+    with pytest.raises(SurveyError, match=rf"not text in utf-8 \(byte {3 * len(content) + place}"):
+        read_frame(tmp_path / "a.csv")
+
+
 def test_no_german_file_is_read_as_chinese():
     words = ["männlich", "größer", "über", "völlig", "Straße", "äußerst", "später", "Ärger"]
     for k in range(1, len(words) + 1):

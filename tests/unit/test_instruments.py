@@ -232,3 +232,10 @@ def test_an_instrument_cannot_be_changed() -> None:
         instrument.id = "other"
     with pytest.raises(TypeError):
         instrument.items[0].wording["en"] = "x"
+
+
+def test_brackets_without_end_are_refused(tmp_path):
+    file = tmp_path / "deep.toml"
+    file.write_text("id = " + "[" * 100_000 + "]" * 100_000, encoding="utf-8")
+    with pytest.raises(InstrumentError, match="nested too deeply"):
+        load_instrument(file)

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import pearsonr
 
 import sqvalid as sq
-from sqvalid.errors import OptionError
+from sqvalid.errors import InputError, OptionError
 from sqvalid.reliability.item_analysis import discrimination_index
 
 SHARED = Path(os.environ.get("SQVALID_SHARED", Path(__file__).parents[3] / "shared"))
@@ -139,7 +139,7 @@ def test_surveys_are_turned_here(frame):
     one = sq.analyse_items(survey, information=False)
     two = sq.analyse_items(survey.reverse_keyed(), information=False)
     pd.testing.assert_frame_equal(one.items, two.items)
-    assert (one.items["item_rest_r"] > 0.2).all()
+    assert (one.items["item_rest_r"].dropna() > 0.2).all()
     assert one.items["slope"].isna().all()
     assert not len(one.information)
 
@@ -164,6 +164,20 @@ def test_it_prints_and_serialises(found):
     assert "a4" in found._repr_html_()
     assert len(found.to_dict()["frequencies"]) > 0
     assert len(found.to_frame()) == 7
+
+
+def test_curves_are_drawn(found, frame):
+    from sqvalid.plots import figure_svg
+
+    svg = figure_svg(found.plot("B"))
+    assert all(f">{name}<" in svg for name in ("b1", "b2", "b3"))
+    assert ">a1<" not in svg
+    assert figure_svg(found.plot()) == figure_svg(found.plot("A"))
+    with pytest.raises(OptionError, match="dimension='C'"):
+        found.plot("C")
+    bare = sq.analyse_items(frame, DIMENSIONS, information=False)
+    with pytest.raises(InputError, match="no information curves"):
+        bare.plot()
 
 
 @pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="shared data are absent")

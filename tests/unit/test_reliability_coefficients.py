@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal, norm
 
 import sqvalid as sq
 from sqvalid import wording
-from sqvalid.errors import OptionError, UnsupportedError
+from sqvalid.errors import InputError, OptionError, UnsupportedError
 from sqvalid.reliability import COEFFICIENTS
 from sqvalid.reliability.bounds import (
     guttman_bounds,
@@ -26,7 +26,7 @@ from sqvalid.reliability.categorical import (
     omega_categorical,
     ordinal_scores_covariance,
 )
-from sqvalid.reliability.coefficients import cronbach_alpha, omega_total
+from sqvalid.reliability.coefficients import cronbach_alpha, feldt_interval, omega_total
 from sqvalid.reliability.hierarchy import (
     Decomposition,
     coefficient_h,
@@ -38,10 +38,12 @@ from sqvalid.reliability.hierarchy import (
 )
 from sqvalid.reliability.intervals import (
     alpha_influence,
+    asymptotic_interval,
     bonett_error,
     bootstrap_alpha,
     bootstrap_alpha_interval,
     dependent_test,
+    distribution_free_error,
     independent_test,
     log_interval,
     several_dependent_test,
@@ -412,3 +414,91 @@ def test_options_that_cannot_be():
         sq.assess_reliability(frame, {"A": list("abc")}, n_bootstrap=-1)
     told = sq.assess_reliability(frame, {"A": list("abc")}, ordinal=True).diagnostics
     assert "ordinal_too_many" in {d.code for d in told}
+
+
+def test_ways_with_missing_answers():
+    frame = pd.DataFrame(one_factor([0.6, 0.7, 0.8]), columns=list("abc"))
+    dimensions = {"A": list("abc")}
+    whole = sq.assess_reliability(frame, dimensions).scales
+    for missing in ("em", "pairwise"):
+        pd.testing.assert_frame_equal(
+            whole, sq.assess_reliability(frame, dimensions, missing=missing).scales
+        )
+    gappy = frame.copy()
+    gappy.iloc[::7, 0] = np.nan
+    gappy.iloc[3::11, 2] = np.nan
+    gappy.iloc[5] = np.nan
+    pairwise = sq.assess_reliability(gappy, dimensions, missing="pairwise")
+    both = gappy.notna().astype(int)
+    assert pairwise.scales["n_obs"].item() == (both.T @ both).to_numpy().min()
+    told = next(d for d in pairwise.diagnostics if d.code == "reliability_incomplete")
+    assert told.values["n_used"] == 399
+    assert "asymptotic_distribution_free" not in set(pairwise.coefficients["interval"])
+    em = sq.assess_reliability(gappy, dimensions, missing="em").scales["alpha_raw"].item()
+    assert em == pytest.approx(whole["alpha_raw"].item(), abs=0.03)
+    with pytest.raises(OptionError, match="missing='fiml'"):
+        sq.assess_reliability(gappy, dimensions, missing="fiml")
+    with pytest.raises(UnsupportedError, match="complete answers"):
+        sq.assess_reliability(gappy, dimensions, missing="em", ordinal=True)
+    with pytest.raises(OptionError, match="a fit is given"):
+        sq.assess_reliability(sq.cfa("A =~ a + b + c", frame), missing="em")
+    apart = pd.DataFrame({"a": [1.0, 2, 3, np.nan, np.nan], "b": [np.nan, np.nan, 1, 2.0, 3]})
+    with pytest.raises(InputError, match="both answered by 1"):
+        sq.assess_reliability(apart, {"A": ["a", "b"]}, missing="em")
+
+
+def test_items_that_cancel_or_repeat_each_other():
+    rng = np.random.default_rng(0)
+    x = rng.integers(1, 6, 50).astype(float)
+    opposite = sq.assess_reliability(pd.DataFrame({"a": x, "b": 6 - x}), {"D": ["a", "b"]})
+    assert np.isnan(opposite.scales["alpha_raw"].item())
+    assert opposite.items[["item_total_r", "alpha_if_deleted"]].isna().all(axis=None)
+    assert not len(opposite.coefficients)
+    assert "sum_does_not_vary" in {d.code for d in opposite.diagnostics}
+    frame = pd.DataFrame({"a": x, "b": 6 - x, "c": rng.integers(1, 6, 50), "d": x})
+    for items in (["a", "b", "c"], ["a", "d", "c"]):
+        found = sq.assess_reliability(frame, {"D": items})
+        table = found.coefficients.set_index("coefficient")
+        assert np.isnan(table.loc["lambda6", "estimate"])
+        assert "omega_one_factor" not in table.index
+        assert "items_determine_each_other" in {d.code for d in found.diagnostics}
+        assert np.isnan(sq.analyse_items(frame, {"D": items}).items["smc"]).all()
+
+
+@pytest.mark.parametrize("kind", ["normal", "skewed"])
+def test_intervals_cover_alpha(kind):
+    # 600 samples of five items; parallel normal ones meet the assumptions of all intervals,
+    # unequal loadings with skewed answers only those of the distribution-free one.
+    rng = np.random.default_rng(12)
+    loadings = np.full(5, 0.6) if kind == "normal" else np.array([0.9, 0.8, 0.4, 0.3, 0.3])
+    # Fourth moments of skewed answers need more respondents.
+    n, draws = (150 if kind == "normal" else 500), 600
+    covered = dict.fromkeys(("feldt", "bonett", "free"), 0)
+
+    def sample(size):
+        factor, noise = rng.normal(size=(size, 1)), rng.normal(size=(size, 5))
+        if kind == "skewed":
+            factor = np.expm1(0.5 * factor) / np.sqrt(np.expm1(0.25) * np.exp(0.25))
+        return factor * loadings + noise * np.sqrt(1 - loadings**2)
+
+    implied = np.outer(loadings, loadings)
+    np.fill_diagonal(implied, 1.0)
+    truth = cronbach_alpha(implied)
+    for _ in range(draws):
+        x = sample(n)
+        alpha = cronbach_alpha(np.cov(x, rowvar=False))
+        ends = {
+            "feldt": feldt_interval(alpha, n, 5),
+            "bonett": log_interval(alpha, bonett_error(alpha, n, 5), n),
+            "free": asymptotic_interval(alpha, distribution_free_error(x)),
+        }
+        for name, (low, high) in ends.items():
+            covered[name] += low < truth < high
+    shares = {name: count / draws for name, count in covered.items()}
+    # Four standard errors of a share of .95 are .036.
+    assert abs(shares["free"] - 0.95) < 0.036
+    if kind == "normal":
+        assert abs(shares["feldt"] - 0.95) < 0.036
+        assert abs(shares["bonett"] - 0.95) < 0.036
+    else:
+        assert shares["feldt"] < shares["free"] - 0.03

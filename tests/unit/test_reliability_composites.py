@@ -9,13 +9,17 @@ from scipy import stats
 
 import sqvalid as sq
 from sqvalid.errors import InputError, OptionError, UnsupportedError
+from sqvalid.latent.implied import implied_state
+from sqvalid.reliability.coefficients import correlation_from_covariance, omega_total
 from sqvalid.reliability.comparing import holm
 from sqvalid.reliability.composites import (
     difference_reliability,
     stratified_alpha,
     weighted_composite_reliability,
 )
+from sqvalid.reliability.hierarchy import coefficient_h
 from sqvalid.reliability.intervals import dependent_test, independent_test
+from sqvalid.reliability.model_errors import coefficient_errors
 from sqvalid.reliability.raters import intraclass_correlation, mean_squares
 
 
@@ -294,3 +298,44 @@ def test_ratings_that_are_missing_negative_or_unusable():
         intraclass_correlation(TARGETS.assign(name="x"))
     with pytest.raises(InputError, match="no columns 'J9'"):
         intraclass_correlation(TARGETS, ["J1", "J9"])
+
+
+# --- standard errors from a model --------------------------------------------------------
+
+
+@pytest.mark.parametrize("equal", [None, ("loadings",)])
+def test_slopes_of_coefficients_against_differences(equal):
+    frame = answers().assign(g=["x", "y"] * 150)
+    model = "A =~ A1 + A2 + A3\nB =~ B1 + B2 + B3\nB ~ A\nB1 ~~ B2"
+    fit = sq.cfa(model, frame, group="g", group_equal=equal or ())
+    problem, theta = fit.estimate.problem, np.array(fit.estimate.theta)
+
+    def coefficients(values, group, factor, items):
+        slots = problem.slots[group]
+        state = implied_state(slots, values)
+        f = list(slots.layout.factors).index(factor)
+        places = [list(slots.layout.observed).index(i) for i in items]
+        sigma = state.sigma[np.ix_(places, places)]
+        loadings = state.matrices["lambda"][places, f]
+        standard = loadings * np.sqrt(state.phi[f, f] / np.diag(sigma))
+        return {
+            "omega_total_implied": omega_total(loadings, sigma, state.phi[f, f]),
+            "composite_reliability": omega_total(standard, correlation_from_covariance(sigma)),
+            "ave": np.mean(standard**2),
+            "coefficient_h": coefficient_h(standard),
+        }
+
+    vcov = fit.vcov.to_numpy()
+    for group in (0, 1):
+        for factor, items in (("A", ["A1", "A2", "A3"]), ("B", ["B1", "B2", "B3"])):
+            found = coefficient_errors(fit, group, factor, items)
+            slopes = {name: np.zeros(len(vcov)) for name in found}
+            for j in range(len(vcov)):
+                step = np.zeros(len(theta))
+                step[j] = 1e-6
+                up = coefficients(theta + step, group, factor, items)
+                down = coefficients(theta - step, group, factor, items)
+                for name in found:
+                    slopes[name][j] = (up[name] - down[name]) / 2e-6
+            wanted = {name: np.sqrt(s @ vcov @ s) for name, s in slopes.items()}
+            assert found == pytest.approx(wanted, rel=1e-6)

@@ -553,3 +553,19 @@ def test_ten_thousand_by_sixty_in_seconds() -> None:
     start = time.process_time()
     sq.screen(pd.DataFrame(answers, columns=names), dimensions=dimensions, scale=(1, 7))
     assert time.process_time() - start < 15
+
+
+def test_a_scale_from_minus_to_plus_has_no_codes_in_it() -> None:
+    rng = np.random.default_rng(3)
+    factor = rng.normal(size=(300, 1))
+    answers = np.clip(np.round(factor + 0.7 * rng.normal(size=(300, 5))), -3, 3)
+    frame = pd.DataFrame(answers, columns=list("abcde"))
+    assert proposed_missing_codes(frame).empty
+    # On a scale from 0 to 6, minus one is a code.
+    coded = frame + 3
+    coded.iloc[:9, 0] = -1.0
+    assert list(proposed_missing_codes(coded)["code"]) == [-1.0]
+    # Beyond the scale from minus to plus, so is minus nine.
+    coded = frame.copy()
+    coded.iloc[:9, 0] = -9.0
+    assert list(proposed_missing_codes(coded)["code"]) == [-9.0]

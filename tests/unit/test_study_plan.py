@@ -100,6 +100,21 @@ def test_a_measurement_model_that_is_stated_is_tested_as_stated():
     assert set(result.exploration.items) == set(result.measurement.observed)
 
 
+def test_what_was_expected_is_a_rival_of_what_was_found():
+    frame = answers()
+    swapped = {"A": ["a1", "a2", "b1"], "B": ["a3", "b2", "b3"], "C": ["c1", "c2", "c3"]}
+    result = make(
+        data=frame, dimensions=swapped, role="develop", rivals={"as expected": "planned"}
+    ).run()
+    rivals = result.rivals.frame.set_index("model")
+    assert set(result.measurement.indicators.values()) == {
+        ("a1", "a2", "a3"), ("b1", "b2", "b3"), ("c1", "c2", "c3"),
+    }  # fmt: skip
+    assert rivals.loc["as expected", "bic"] > rivals.loc["measurement", "bic"] + 100
+    with pytest.raises(InputError, match="planned"):
+        make(data=frame, rivals={"as expected": "planned"}).run()
+
+
 def test_some_dimensions_explored_the_others_as_stated():
     result = make(role="develop", explore={"dimensions": ("A", "B")}).run()
     assert result.exploration.items == (*DIMENSIONS["A"], *DIMENSIONS["B"])
@@ -172,12 +187,23 @@ def test_plans_that_contradict_themselves_are_refused(changes, error, words):
 
 
 @pytest.mark.parametrize(
-    ("explore", "words"),
-    [({"stratify": "shop"}, "shop"), ({"dimensions": ("A", "Z")}, "'Z'")],
+    ("changes", "words"),
+    [
+        ({"role": "develop", "explore": {"stratify": "brnch"}}, "division.*'brnch'.*'branch'"),
+        ({"role": "develop", "explore": {"dimensions": ("A", "Z")}}, "'Z'"),
+        ({"group": "brnch"}, "group variable 'brnch'"),
+        ({"invariance": "brnch"}, "group variable 'brnch'"),
+        ({"cluster": "brnch"}, "cluster 'brnch'"),
+        ({"weights": "brnch"}, "weight 'brnch'"),
+        (
+            {"structural": "B ~ A", "hypotheses": {"H1": "paths equal across brnch"}},
+            "groups of a hypothesis 'brnch'",
+        ),
+    ],
 )
-def test_what_is_not_there_cannot_be_explored(explore, words):
+def test_columns_that_are_not_there_are_told_first(changes, words):
     with pytest.raises(InputError, match=words):
-        make(role="develop", explore=explore).run()
+        make(**changes).run()
 
 
 # --- families ----------------------------------------------------------------------------
@@ -244,6 +270,32 @@ def test_respondents_without_a_group_are_left_out_where_groups_count():
     for result in (grouped, ladder):
         [told] = [d for d in result.diagnostics if d.code == "group_unknown"]
         assert told.values["n"] == 10
+
+
+def test_parameters_may_stay_free_across_groups():
+    frame = answers()
+    shifted = frame["branch"] == "s"
+    frame.loc[shifted, "a2"] += 1.5
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    full = make(data=frame, dimensions=dimensions, invariance="branch").run().invariance
+    part = make(
+        data=frame, dimensions=dimensions, invariance="branch", partial=("a2 ~ 1",)
+    ).run().invariance  # fmt: skip
+    assert full.reached == "metric"
+    assert part.reached == "strict"
+    assert part.partial == ("a2 ~ 1",)
+    with pytest.raises(OptionError, match="invariance"):
+        make(partial=("a2 ~ 1",))
+
+
+def test_paths_that_nobody_planned_are_marked_in_every_file(tmp_path):
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    result = make(dimensions=dimensions, structural="C ~ A + B").run()
+    assert result.unplanned == ("hypotheses",)
+    result.write(tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "tables" / "hypotheses.csv")
+    assert not table["planned"].any()
+    assert '"hypotheses"' in (tmp_path / "out" / "results.json").read_text(encoding="utf-8")
 
 
 def test_a_group_of_one_costs_the_comparison_not_the_study():
@@ -379,3 +431,38 @@ def test_an_exclusion_rule_stands_once(tmp_path):
     )
     with pytest.raises(InputError, match="more than once"):
         Study.from_toml(tmp_path / "study.toml")
+
+
+# --- when it goes wrong ------------------------------------------------------------------
+
+
+def test_a_search_that_does_not_end_supports_nothing(tmp_path):
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    result = make(
+        dimensions=dimensions, structural="B ~ A\nC ~ A + B", options={"max_iterations": 1},
+        hypotheses={"H1": "A -> B, positive", "H2": "B mediates A -> C"},
+        rivals={"one": "one_factor"}, invariance="branch",
+    ).run()  # fmt: skip
+    assert not result.measurement.converged
+    assert set(result.hypotheses.frame["verdict"]) == {"not_testable"}
+    assert [answer.verdict for answer in result.answers] == ["undecided"] * 3
+    assert {link.state for link in result.ledger.links[1:]} == {"not_judged"}
+    assert result.ledger.links[0].state == "not_met"
+    page = result.write(tmp_path / "out").read_text(encoding="utf-8")
+    assert "<td>supported</td>" not in page
+
+
+def test_a_key_that_the_answers_contradict_is_told(tmp_path):
+    frame = answers()
+    items = [item for ids in DIMENSIONS.values() for item in ids[:3]]
+    frame[items] = frame[items].round().clip(1, 7)
+    frame[items].to_csv(tmp_path / "a.csv", index=False)
+    dimensions = "\n".join(f"{k} = {v[:3]!r}" for k, v in DIMENSIONS.items())
+    plan = f'[data]\nfile = "a.csv"\nscale = [1, 7]\nreverse = ["b2"]\n[dimensions]\n{dimensions}\n'
+    (tmp_path / "study.toml").write_text(plan, encoding="utf-8")
+    turned = Study.from_toml(tmp_path / "study.toml").run()
+    told = {d.code: d for d in turned.diagnostics}
+    assert told["item_against_scale"].where == ("b2",)
+    (tmp_path / "study.toml").write_text(plan.replace('["b2"]', "[]"), encoding="utf-8")
+    plain = Study.from_toml(tmp_path / "study.toml").run()
+    assert "item_against_scale" not in {d.code for d in plain.diagnostics}

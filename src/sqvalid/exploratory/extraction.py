@@ -22,7 +22,10 @@ from scipy.optimize import minimize
 from sqvalid.errors import check_choice
 from sqvalid.resampling import uniforms
 
-__all__ = ["METHODS", "Extraction", "discrepancy", "extract", "squared_multiple_correlations"]
+__all__ = [
+    "METHODS", "Extraction", "discrepancy", "extract", "lower_minimum",
+    "squared_multiple_correlations",
+]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
 
@@ -32,6 +35,8 @@ LOWEST = 0.005
 # Principal axes and alpha stop where psych stops.
 _STEPS, _CHANGE = 50, 1e-3
 # The first search goes as far as R's optim(): steps in hundredths, a relative gain of 1e7 eps.
+# Of the value of a discrepancy: a minimum lower by more than this is another one.
+_LOWER = 1e-4
 _HUNDREDTH, _GAIN, _FIRST_STEPS = 0.01, 1e7 * 2.220446049250313e-16, 100
 
 
@@ -170,51 +175,137 @@ def _starts(r: Array, m: int, n_starts: int, seed: int) -> list[Array]:
 
 # --- methods with a discrepancy ----------------------------------------------------------
 
-Valued = Callable[[Array], tuple[float, Array]]
+# Discrepancies are sums of h over the eigenvalues that the factors do not fit. Each function gives
+# h, its first and its second derivative.
+Spectral = Callable[[Array], tuple[Array, Array, Array]]
+
+
+def _h_least_squares(theta: Array) -> tuple[Array, Array, Array]:
+    return theta**2 / 2.0, theta, np.ones_like(theta)
+
+
+def _h_ml(theta: Array) -> tuple[Array, Array, Array]:
+    """Joreskog (1967): theta - log theta - 1."""
+    return theta - np.log(theta) - 1.0, 1.0 - 1.0 / theta, 1.0 / theta**2
+
+
+def _h_gls(theta: Array) -> tuple[Array, Array, Array]:
+    """Joreskog & Goldberger (1972): (1 - 1/theta)^2 / 2."""
+    gap = 1.0 - 1.0 / theta
+    return gap**2 / 2.0, gap / theta**2, (1.0 / theta - 2.0 * gap) / theta**3
 
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """A discrepancy of the uniquenesses, its gradient, and the loadings that go with them."""
+    """A discrepancy of the uniquenesses, and the loadings that go with them.
 
-    function: Valued
-    loadings: Callable[[Array], Array]
-    identified: bool
+    Parameters
+    ----------
+    r : ndarray, shape (p, p)
+        The correlations; for wls with the weights on both sides.
+    m : int
+    h : callable
+    weight : ndarray, shape (p,)
+        Square roots of the weights of wls, else ones.
+    scaled : bool
+        Whether the eigenvalues are those of Psi^-1/2 R Psi^-1/2 (ml, gls) or of R - Psi.
+    principal : bool
+        Whether loadings are turned to their principal axes, as psych shows those of wls and gls.
+    """
+
+    r: Array
+    m: int
+    h: Spectral
+    weight: Array
+    scaled: bool
+    principal: bool
 
     @classmethod
     def of(cls, method: str, r: Array, m: int) -> _Problem:
-        p = len(r)
-        enough = (p - m) ** 2 >= p + m
-        if method == "minres":
-            return cls(lambda psi: _least_squares(psi, r, m), lambda psi: _top(r - np.diag(psi), m),
-                       enough)  # fmt: skip
+        weight = np.ones(len(r))
         if method == "wls":
             # Least squares of a matrix whose rows and columns carry the weights.
             weight = np.sqrt(np.diag(np.linalg.inv(r)))
-            scaled = r * np.outer(weight, weight)
+        h = {"ml": _h_ml, "gls": _h_gls}.get(method, _h_least_squares)
+        scaled = method in ("ml", "gls")
+        return cls(
+            r * np.outer(weight, weight), m, h, weight, scaled, method in ("wls", "gls")
+        )  # fmt: skip
 
-            def weighted(psi: Array) -> tuple[float, Array]:
-                value, slope = _least_squares(psi * weight**2, scaled, m)
-                return value, slope * weight**2
+    @property
+    def identified(self) -> bool:
+        """Whether there are as many correlations as parameters."""
+        p = len(self.r)
+        return (p - self.m) ** 2 >= p + self.m
 
-            return cls(
-                weighted,
-                lambda psi: _principal(
-                    _top(scaled - np.diag(psi * weight**2), m) / weight[:, None]
-                ),
-                enough,
-            )
-        if method == "gls":
-            return cls(
-                lambda psi: _gls(psi, r, m),
-                lambda psi: _principal(_scaled_loadings(psi, r, m)),
-                enough,
-            )
-        return cls(lambda psi: _ml(psi, r, m), lambda psi: _scaled_loadings(psi, r, m), enough)
+    def _spectrum(self, psi: Array) -> tuple[Array, Array, Array]:
+        """Eigenvalues from the largest, those left to h, and eigenvectors."""
+        if self.scaled:
+            root = np.sqrt(psi)
+            matrix, nothing = self.r / np.outer(root, root), 1.0
+        else:
+            matrix = self.r.copy()
+            matrix.flat[:: len(psi) + 1] -= psi * self.weight**2
+            nothing = 0.0
+        values, vectors = np.linalg.eigh(matrix)
+        values, vectors = values[::-1], vectors[:, ::-1]
+        rest = values.copy()
+        # Among the first m, one below `nothing` is not fitted by a real loading.
+        rest[: self.m] = np.minimum(rest[: self.m], nothing)
+        if self.scaled:
+            rest = np.maximum(rest, 1e-300)
+        return values, rest, vectors
 
-    def search(self, start: Array) -> tuple[Array, bool, int]:
-        """Uniquenesses at a minimum, whether the gradient vanished, iterations."""
-        p = len(start)
+    def function(self, psi: Array) -> tuple[float, Array]:
+        """Value and gradient."""
+        _, rest, vectors = self._spectrum(psi)
+        value, first, _ = self.h(rest)
+        if self.scaled:
+            return float(value.sum()), -((vectors**2) @ (first * rest)) / psi
+        return float(value.sum()), -((vectors**2) @ first) * self.weight**2
+
+    def hessian(self, psi: Array) -> Array:
+        """Second derivatives, by the divided differences of h' (Daleckii & Krein 1965)."""
+        values, rest, vectors = self._spectrum(psi)
+        p = len(psi)
+        _, first, second = self.h(rest)
+        fitted = np.arange(p) < self.m
+        fitted &= rest != values
+        slope = np.where(fitted, 0.0, first)
+        gap = values[:, None] - values[None, :]
+        near = np.abs(gap) < 1e-10 * np.abs(values).max()
+        curve = np.where(fitted, 0.0, second)
+        ratio = (slope[:, None] - slope[None, :]) / np.where(near, 1.0, gap)
+        divided = np.where(near, (curve[:, None] + curve[None, :]) / 2.0, ratio)
+        pairs = (vectors[:, :, None] * vectors[:, None, :]).reshape(p, p * p)
+        if not self.scaled:
+            inner = (pairs * divided.ravel()) @ pairs.T
+            return np.asarray(inner * np.outer(self.weight**2, self.weight**2))
+        # In logarithms of the uniquenesses first.
+        divided = divided * ((values[:, None] + values[None, :]) / 2.0) ** 2
+        matrix = (vectors * values) @ vectors.T
+        inner = (pairs * divided.ravel()) @ pairs.T
+        inner += matrix * ((vectors * slope) @ vectors.T) / 2.0
+        # What is left of the diagonal after the gradient of the logarithms is taken away.
+        own = (vectors**2) @ (slope * values)
+        inner[np.diag_indices(p)] += own / 2.0 + own
+        return np.asarray(inner / np.outer(psi, psi))
+
+    def loadings(self, psi: Array) -> Array:
+        """Loadings, given the uniquenesses."""
+        if self.scaled:
+            values, _, vectors = self._spectrum(psi)
+            scale = np.sqrt(np.maximum(values[: self.m] - 1.0, 0.0))
+            out = np.sqrt(psi)[:, None] * vectors[:, : self.m] * scale
+        else:
+            out = _top(self.r - np.diag(psi * self.weight**2), self.m) / self.weight[:, None]
+        if self.principal:
+            u, d, _ = np.linalg.svd(out, full_matrices=False)
+            out = u * d
+        return np.asarray(out)
+
+    def first_search(self, start: Array) -> tuple[Array, float, bool, int]:
+        """As far as R's optim() goes: uniquenesses, value, success, iterations."""
 
         def in_hundredths(x: Array) -> tuple[float, Array]:
             value, slope = self.function(np.clip(x * _HUNDREDTH, LOWEST, 1.0))
@@ -225,15 +316,19 @@ class _Problem:
             np.clip(start, LOWEST, 1.0) / _HUNDREDTH,
             jac=True,
             method="L-BFGS-B",
-            bounds=[(LOWEST / _HUNDREDTH, 1.0 / _HUNDREDTH)] * p,
+            bounds=[(LOWEST / _HUNDREDTH, 1.0 / _HUNDREDTH)] * len(start),
             options={"maxiter": _FIRST_STEPS, "ftol": _GAIN, "gtol": 0.0, "maxcor": 5},
         )
-        steps = int(found.nit)
         psi = np.clip(found.x * _HUNDREDTH, LOWEST, 1.0)
+        return psi, float(found.fun), bool(found.success), int(found.nit)
+
+    def search(self, start: Array) -> tuple[Array, bool, int]:
+        """Uniquenesses at a minimum, whether the gradient vanished, iterations."""
+        psi, _, success, steps = self.first_search(start)
         if not self.identified:
             # More parameters than correlations: every further step would only wander over the
             # surface of perfect solutions.
-            return psi, bool(found.success), steps
+            return psi, success, steps
         psi, converged = self._newton(psi)
         if not converged:
             found = minimize(
@@ -241,7 +336,7 @@ class _Problem:
                 psi,
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[(LOWEST, 1.0)] * p,
+                bounds=[(LOWEST, 1.0)] * len(psi),
                 options={
                     "maxiter": 5000, "maxfun": 20_000, "ftol": 1e-16, "gtol": 1e-9, "maxcor": 20,
                 },
@@ -251,41 +346,54 @@ class _Problem:
             converged = converged or self._slope(psi) < 1e-5
         return psi, converged, steps
 
-    def _free(self, psi: Array) -> tuple[npt.NDArray[np.bool_], Array]:
-        gradient = self.function(psi)[1]
+    def _free(self, psi: Array) -> tuple[npt.NDArray[np.bool_], Array, float]:
+        value, gradient = self.function(psi)
         held = ((psi <= LOWEST) & (gradient > 0.0)) | ((psi >= 1.0) & (gradient < 0.0))
-        return ~held, gradient
+        return ~held, gradient, value
 
     def _slope(self, psi: Array) -> float:
-        free, gradient = self._free(psi)
+        free, gradient, _ = self._free(psi)
         return float(np.abs(gradient[free]).max(initial=0.0))
 
     def _newton(self, psi: Array) -> tuple[Array, bool]:
-        """Newton steps on the free uniquenesses, the Hessian by differences of gradients."""
+        """Newton steps on the free uniquenesses."""
         for _ in range(12):
-            free, gradient = self._free(psi)
+            free, gradient, value = self._free(psi)
             if np.abs(gradient[free]).max(initial=0.0) < 1e-10:
                 return psi, True
             places = np.flatnonzero(free)
-            hessian = np.empty((len(places), len(places)))
-            for k, j in enumerate(places):
-                h = 1e-5 * max(psi[j], 0.01)
-                up, down = psi.copy(), psi.copy()
-                up[j] += h
-                down[j] -= h
-                slopes = self.function(up)[1] - self.function(down)[1]
-                hessian[k] = slopes[places] / (2.0 * h)
-            hessian = (hessian + hessian.T) / 2.0
-            values, vectors = np.linalg.eigh(hessian)
+            values, vectors = np.linalg.eigh(self.hessian(psi)[np.ix_(places, places)])
             if values[0] <= 1e-9 * values[-1]:
                 return psi, False
             trial = psi.copy()
             trial[places] -= vectors @ ((vectors.T @ gradient[places]) / values)
             trial = np.clip(trial, LOWEST, 1.0)
-            if self.function(trial)[0] > self.function(psi)[0] + 1e-12:
+            if self.function(trial)[0] > value + 1e-12:
                 return psi, False
             psi = trial
         return psi, self._slope(psi) < 1e-8
+
+
+def lower_minimum(correlation: Array, n_factors: int, method: str, value: float) -> float | None:
+    """Whether the second start ends below a minimum that was found.
+
+    Parameters
+    ----------
+    correlation : ndarray, shape (p, p)
+    n_factors : int
+    method : {"ml", "minres", "wls", "gls"}
+    value : float
+        Discrepancy of the minimum found.
+
+    Returns
+    -------
+    float or None
+        The lower value.
+    """
+    problem = _Problem.of(method, correlation, n_factors)
+    start = _starts(correlation, n_factors, 2, 0)[1]
+    other = problem.first_search(start)[1]
+    return other if other < value - _LOWER * max(value, 1e-3) else None
 
 
 def _top(matrix: Array, m: int) -> Array:
@@ -293,51 +401,6 @@ def _top(matrix: Array, m: int) -> Array:
     values, vectors = np.linalg.eigh(matrix)
     order = np.argsort(values)[::-1][:m]
     return np.asarray(vectors[:, order] * np.sqrt(np.maximum(values[order], 0.0)))
-
-
-def _principal(loadings: Array) -> Array:
-    """The same factors turned to their principal axes, as psych shows those of wls and gls."""
-    u, d, _ = np.linalg.svd(loadings, full_matrices=False)
-    return np.asarray(u * d)
-
-
-def _scaled(psi: Array, r: Array) -> tuple[Array, Array]:
-    root = np.sqrt(psi)
-    values, vectors = np.linalg.eigh(r / np.outer(root, root))
-    return values[::-1], vectors[:, ::-1]
-
-
-def _scaled_loadings(psi: Array, r: Array, m: int) -> Array:
-    values, vectors = _scaled(psi, r)
-    scale = np.sqrt(np.maximum(values[:m] - 1.0, 0.0))
-    return np.asarray(np.sqrt(psi)[:, None] * vectors[:, :m] * scale)
-
-
-def _ml(psi: Array, r: Array, m: int) -> tuple[float, Array]:
-    """Joreskog (1967): sum over the small eigenvalues of theta - log theta - 1."""
-    values, vectors = _scaled(psi, r)
-    # Below one, an eigenvalue among the first m is not fitted by a real loading.
-    rest = np.concatenate([np.minimum(values[:m], 1.0), values[m:]])
-    small = np.maximum(rest, 1e-300)
-    value = float((small - np.log(small) - 1.0).sum())
-    return value, -((vectors**2) @ (rest - 1.0)) / psi
-
-
-def _gls(psi: Array, r: Array, m: int) -> tuple[float, Array]:
-    """Joreskog & Goldberger (1972): half the sum over the small eigenvalues of (1 - 1/theta)^2."""
-    values, vectors = _scaled(psi, r)
-    rest = np.concatenate([np.minimum(values[:m], 1.0), np.maximum(values[m:], 1e-300)])
-    gap = 1.0 - 1.0 / rest
-    return float((gap**2).sum() / 2.0), -((vectors**2) @ (gap / rest)) / psi
-
-
-def _least_squares(psi: Array, r: Array, m: int) -> tuple[float, Array]:
-    """Half the sum of squares of the small eigenvalues of R - Psi."""
-    values, vectors = np.linalg.eigh(r - np.diag(psi))
-    values, vectors = values[::-1], vectors[:, ::-1]
-    # A negative eigenvalue among the first m is not fitted by a real loading.
-    rest = np.concatenate([np.minimum(values[:m], 0.0), values[m:]])
-    return float((rest**2).sum() / 2.0), -((vectors**2) @ rest)
 
 
 # --- methods that iterate communalities --------------------------------------------------

@@ -221,7 +221,8 @@ def _sample_covariance(fit: EfaResult) -> Array:
     if fit.setup.correlation == "polychoric":
         found = ordinal_moments(values, [np.unique(column) for column in values.T])
         size = p * (p - 1) // 2
-        return np.asarray(found.gamma[-size:, -size:])
+        own = found.influence[:, -size:]
+        return np.asarray(len(values) * own.T @ own)
     z = (values - values.mean(axis=0)) / values.std(axis=0)
     first, second = np.triu_indices(p, 1)
     r = fit.correlation.to_numpy(dtype=float)[first, second]

@@ -104,15 +104,15 @@ def correlations(
         else:
             items = [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf"]
     answers = numeric_items(frame, list(items))
-    _refuse_hopeless(answers, missing)
+    n = _refuse_hopeless(answers, missing)
     if correlation == "polychoric":
         _refuse_numbers(answers)
     r, mean, sd = correlate_values(answers.to_numpy(dtype=float), correlation, missing)
-    used = answers.dropna(how="any" if missing == "listwise" else "all")
     matrix = pd.DataFrame(r, index=answers.columns, columns=answers.columns)
     matrix, found = _checked(matrix, smooth)
-    z = answers.sub(mean, axis=1).div(sd, axis=1)
-    n = len(used)
+    z = pd.DataFrame(
+        (answers.to_numpy(dtype=float) - mean) / sd, index=answers.index, columns=answers.columns
+    )
     return Correlated(matrix, n, answers, z, correlation, missing, found, dimensions)
 
 
@@ -162,20 +162,27 @@ def correlate_values(values: Array, kind: str, missing: str) -> tuple[Array, Arr
     return pd.DataFrame(values).corr().to_numpy(dtype=float), mean, sd
 
 
-def _refuse_hopeless(answers: pd.DataFrame, missing: str) -> None:
-    used = answers.dropna(how="any" if missing == "listwise" else "all")
-    if len(used) < 3:
+def _refuse_hopeless(answers: pd.DataFrame, missing: str) -> int:
+    """Refuse too few respondents and items that do not vary; return how many are used."""
+    values = answers.to_numpy(dtype=float)
+    gap = np.isnan(values)
+    used = ~(gap.any(axis=1) if missing == "listwise" else gap.all(axis=1))
+    if used.sum() < 3:
         what = "every item" if missing == "listwise" else "any item"
         raise SurveyError(
-            f"{len(used)} of {len(answers)} respondents answered {what}.",
+            f"{used.sum()} of {len(answers)} respondents answered {what}.",
             remedy="Use fewer items; look for one that nobody answered.",
         )
-    constant = [str(c) for c in used if used[c].nunique() < 2]
+    kept = values[used]
+    highest = np.where(gap[used], -np.inf, kept).max(axis=0)
+    lowest = np.where(gap[used], np.inf, kept).min(axis=0)
+    constant = [str(c) for c, flat in zip(answers.columns, highest <= lowest, strict=True) if flat]
     if constant:
         raise SurveyError(
             f"Every respondent gave the same answer to {', '.join(map(repr, constant))}.",
             remedy="Leave the item out: it correlates with nothing.",
         )
+    return int(used.sum())
 
 
 def _refuse_numbers(answers: pd.DataFrame) -> None:

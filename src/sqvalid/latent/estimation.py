@@ -62,6 +62,8 @@ class Estimate:
         Test statistics of the model and of the baseline, by lavaan's names.
     bollen_stine : BollenStine, optional
         The bootstrap of the standard statistic, where it was asked for.
+    row_draws : ndarray, shape (R, n_rows), optional
+        Parameters of resamples, where the standard errors come from them.
     """
 
     problem: Problem
@@ -76,6 +78,7 @@ class Estimate:
     logl: float | None
     unrestricted_logl: float | None
     bollen_stine: BollenStine | None = None
+    row_draws: Array | None = None
 
     @cached_property
     def states(self) -> tuple[State, ...]:
@@ -335,8 +338,12 @@ def estimate(
 
 def _check_cases(problem: Problem, options: FitOptions) -> None:
     """Refuse what needs the answers, or their fourth moments, when there is only a matrix."""
-    if "bollen.stine" in options.tests and any(b.cases is None for b in problem.blocks):
-        raise UnsupportedError("test='bollen.stine' needs the answers.", remedy="Give the data.")
+    for option, resamples in (
+        ("test='bollen.stine'", "bollen.stine" in options.tests),
+        ("se='bootstrap'", options.se == "bootstrap"),
+    ):
+        if resamples and any(block.cases is None for block in problem.blocks):
+            raise UnsupportedError(f"{option} needs the answers.", remedy="Give the data.")
     needs = (
         options.se in (*SANDWICHES, "robust.sem")
         or options.information == "first.order"
@@ -367,7 +374,8 @@ def _vcov(
     match options.se:
         case "none":
             return np.full_like(bread, np.nan)
-        case "standard":
+        case "standard" | "bootstrap":
+            # Of a bootstrap this is what stands there until resamples are drawn.
             return bread / n
         case "robust.huber.white" | "robust.cluster":
             assert first_order is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -20,7 +21,7 @@ from sqvalid.errors import (
     UnsupportedError,
     check_choice,
 )
-from sqvalid.latent.estimation import estimate
+from sqvalid.latent.estimation import Estimate, estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.options import (
     AUTOMATIC,
@@ -34,7 +35,7 @@ from sqvalid.latent.options import (
     sampling_estimator,
     table_options,
 )
-from sqvalid.latent.ordered import find_ordered, with_codes
+from sqvalid.latent.ordered import find_ordered
 from sqvalid.latent.parameter_table import find_roles
 from sqvalid.latent.problem import make_structure
 from sqvalid.latent.result import FitResult
@@ -113,7 +114,7 @@ def _check_keywords(options: Mapping[str, Any]) -> None:
 def _as_frame(data: Any, names: Sequence[str]) -> pd.DataFrame:
     """The columns `names` of a frame of any kind, as far as they are there."""
     if isinstance(data, pd.DataFrame):
-        return with_codes(data, names)
+        return data
     survey = sys.modules.get("sqvalid.survey")
     if survey is not None and isinstance(data, survey.Survey):
         frame: pd.DataFrame = data.frame
@@ -294,7 +295,7 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         missing=missing,
         categorical=bool(ordered),
     )
-    draws = resolve_draws(options.get("bootstrap"), tests)
+    draws = resolve_draws(options.get("bootstrap"), tests, defaults.se)
     group = options.get("group")
     # Least squares have no conditional form: their covariates are random, as in lavaan.
     asked_x = options.get("fixed_x")
@@ -383,8 +384,37 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         *_gaps(moments),
         *find_trouble(result),
     )
+    if resolved.se == "bootstrap":
+        result, more = _with_resamples(FitResult(text, result, moments, diagnostics))
+        diagnostics += more
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
+
+
+def _with_resamples(fit: FitResult) -> tuple[Estimate, tuple[Diagnostic, ...]]:
+    """Standard errors from resamples: the covariance of their estimates, with divisor R as lavaan.
+
+    Returns
+    -------
+    estimate : Estimate
+        Without a covariance of the estimates where the model did not converge.
+    diagnostics : tuple of Diagnostic
+        Which resamples were lost.
+    """
+    from sqvalid.latent.bootstrap import bootstrap_fit
+
+    estimate, options = fit.estimate, fit.estimate.options
+    if not fit.converged:
+        return replace(estimate, vcov=np.full_like(estimate.vcov, np.nan)), ()
+    assert options.bootstrap is not None
+    drawn = bootstrap_fit(fit, options.bootstrap, seed=options.seed)
+    kept = drawn.estimates.theta[drawn.estimates.converged]
+    rows = drawn.draws().to_numpy(dtype=np.float64)
+    rows.flags.writeable = False
+    vcov = np.atleast_2d(np.cov(kept, rowvar=False, bias=True))
+    # That a resample is inadmissible is a matter of the resample; the fit tells of itself.
+    lost = tuple(d for d in drawn.diagnostics if d.code == "bootstrap_draws_lost")
+    return replace(estimate, vcov=vcov, row_draws=rows), lost
 
 
 def _is_conditional(
@@ -449,6 +479,9 @@ def _gaps(moments: Moments) -> tuple[Diagnostic, ...]:
         if n:
             found.append(Diagnostic(code, "warning", values={"n": n}))
     for block in moments.blocks:
+        if not block.is_settled:
+            where = (block.group,) if block.group else ()
+            found.append(Diagnostic("moments_at_the_edge", "warning", where, {"n": block.n_obs}))
         if (
             block.patterns is None
             or not (pairs := np.argwhere(np.tril(block.patterns.undetermined))).size
@@ -539,14 +572,19 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
         ``n_obs=`` and perhaps ``mean=``.
     **options
         ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
-        "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,
+        "ULSMV", "WLS", "DWLS", "WLSM", "WLSMV", "WLSMVS"), ``group``, ``group_equal``,
+        ``group_partial``, ``ordered`` (names of items whose answers are ordered categories, or
+        True for all; by default columns of an ordered type, and items of an instrument with
+        fewer than five categories; the estimator is then "WLSMV" unless another is named),
+        ``parameterization`` ("delta", "theta"), ``conditional_x``, ``missing``,
         ``std_lv``, ``effect_coding``, ``meanstructure``, ``fixed_x``, ``orthogonal``,
         ``likelihood`` ("normal", "wishart"), ``bounds`` ("none", "pos.var"), ``se``, ``test``,
         ``information`` ("expected", "observed", "first.order"), ``start``, ``seed``,
         ``cov``, ``mean``, ``n_obs``, ``sample_cov_rescale``. ``cluster`` names the column of
         the clusters (branches, schools) that respondents were drawn in, ``sampling_weights``
         the one of their weights; both mean robust statistics (MLR). ``bootstrap`` is the
-        number of draws of ``test="bollen.stine"``. ``auxiliary`` names variables that tell
+        number of draws of ``se="bootstrap"`` (whose intervals are percentile ones) and of
+        ``test="bollen.stine"``. ``auxiliary`` names variables that tell
         something about missing answers without being part of the model.
 
     Returns

@@ -19,6 +19,7 @@ from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import moment_weight
 from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
 from sqvalid.latent.implied import Array, moment_jacobian
+from sqvalid.latent.moment_weights import first_order_information
 from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.sampling import refuse_sampling
@@ -100,6 +101,12 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
         return out
     if options.discrepancy == "ML" and options.h1_information == "structured":
         return None
+    if options.discrepancy == "ML" and options.information == "first.order":
+        return [
+            first_order_information(block.cases, target.covariance, target.means)
+            for block, target in zip(problem.blocks, problem.objective.targets, strict=True)
+            if block.cases is not None
+        ]
     return [
         moment_weight(problem, options, g, local).dense(
             len(target.covariance), with_means=target.means is not None

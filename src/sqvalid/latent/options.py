@@ -70,10 +70,10 @@ SE_KINDS = (
     "robust.cluster",
     "two.stage",
     "robust.two.stage",
+    "bootstrap",
     "none",
 )
 SANDWICHES = ("robust.huber.white", "robust.cluster")
-_SE_LATER = ("bootstrap",)
 TESTS = (
     "standard",
     "satorra.bentler",
@@ -100,7 +100,7 @@ MISSING_ALIASES = {
 _MISSING_LATER = ("available.cases",)
 # Tests and standard errors that know of missing answers.
 _INCOMPLETE_TESTS = ("standard", "yuan.bentler.mplus")
-_INCOMPLETE_SE = ("standard", "robust.huber.white", "robust.cluster", "none")
+_INCOMPLETE_SE = ("standard", "robust.huber.white", "robust.cluster", "bootstrap", "none")
 # Tests that know of sampling weights and of clusters.
 _SAMPLING_TESTS = ("standard", "yuan.bentler.mplus")
 DEFAULT_DRAWS = 1000
@@ -214,11 +214,6 @@ def resolve_estimator(
     row = ESTIMATORS[estimator]
     if categorical:
         return _categorical(estimator, se, as_tuple(test), information, missing, cluster)
-    if se in _SE_LATER:
-        raise UnsupportedError(
-            f"se={se!r} is not an option of the fit.",
-            remedy="Fit first; bootstrap_fit(fit).parameters() has bootstrap standard errors.",
-        )
     asked = as_tuple(test) or (row.test,)
     for name in asked:
         check_choice("test", name, TESTS)
@@ -384,13 +379,13 @@ def _check_incomplete(estimator: str, discrepancy: str, se: str, tests: Sequence
             )
 
 
-def resolve_draws(bootstrap: Any, tests: Sequence[str]) -> int | None:
+def resolve_draws(bootstrap: Any, tests: Sequence[str], se: str) -> int | None:
     """Bootstrap draws: what was asked for, 1,000, or None where nothing is drawn."""
-    if "bollen.stine" not in tests:
+    if "bollen.stine" not in tests and se != "bootstrap":
         if bootstrap is not None:
             raise OptionError(
                 f"bootstrap={bootstrap!r} has nothing to draw for.",
-                remedy="Ask for test='bollen.stine', or leave bootstrap= out.",
+                remedy="Ask for se='bootstrap' or test='bollen.stine', or leave bootstrap= out.",
             )
         return None
     if bootstrap is None:

@@ -70,24 +70,6 @@ def find_ordered(
     return tuple(name for name in outcomes if name in set(names)), ()
 
 
-def with_codes(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The frame with columns of an ordered categorical type as the numbers of their categories."""
-    typed = [
-        name
-        for name in names
-        if name in frame.columns
-        and isinstance(frame.dtypes[name], pd.CategoricalDtype)
-        and frame.dtypes[name].ordered
-    ]
-    if not typed:
-        return frame
-    codes = {}
-    for name in typed:
-        number = frame[name].cat.codes.astype(float)
-        codes[name] = number.mask(number < 0) + 1.0
-    return frame.assign(**codes)
-
-
 def _of_moments(
     asked: Any, data: Moments, outcomes: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
@@ -119,9 +101,9 @@ def _by_data(
         typed = {
             name
             for name in outcomes
-            if name in data.columns
-            and isinstance(data.dtypes[name], pd.CategoricalDtype)
-            and data.dtypes[name].ordered
+            if list(data.columns).count(name) == 1
+            and isinstance(data[name].dtype, pd.CategoricalDtype)
+            and data[name].dtype.ordered
         }
     categories = {
         name: count

@@ -20,6 +20,7 @@ from sqvalid.latent.modification import modification_tests
 from sqvalid.latent.parameter_table import ParameterTable
 from sqvalid.latent.standardize import Deviations, StandardKind, deviations, standardise_rows
 from sqvalid.latent.syntax import inline_definitions
+from sqvalid.resampling import percentile_interval
 
 # Two-sided 95 % normal quantile.
 _Z95 = 1.959963984540054
@@ -126,6 +127,30 @@ def row_columns(table: ParameterTable) -> dict[str, list[Any]]:
         "label": [*(r.label for r in rows), *(d.name for d in definitions)],
         "free": [*(r.free for r in rows), *(0 for _ in definitions)],
     }
+
+
+def resampled_inference(
+    estimate: Estimate, columns: dict[str, Array], level: float = 0.95
+) -> dict[str, Array]:
+    """Columns of :func:`with_inference` where resamples were drawn.
+
+    Intervals are percentile ones, and standard errors of defined parameters are those of their
+    values in the resamples (divisor R), both as lavaan. Fixed rows stay as they are.
+    """
+    draws, table = estimate.row_draws, estimate.problem.table
+    assert draws is not None
+    defined = np.arange(len(draws.T)) >= len(table.rows)
+    free = np.array([row.free > 0 for row in table.rows] + [True] * int(defined.sum()))
+    kept = draws[np.isfinite(draws).any(axis=1)]
+    there = np.isfinite(kept)
+    count = np.where(there.any(axis=0), there.sum(axis=0), np.nan)
+    mean = np.where(there, kept, 0.0).sum(axis=0) / count
+    spread = np.sqrt(np.where(there, (kept - mean) ** 2, 0.0).sum(axis=0) / count)
+    out = with_inference(columns["est"], np.where(defined, spread, columns["se"]))
+    lower, upper = percentile_interval(draws, columns["est"], level)
+    out["ci_lower"] = np.where(free, lower, out["ci_lower"])
+    out["ci_upper"] = np.where(free, upper, out["ci_upper"])
+    return out
 
 
 def estimates_and_errors(estimate: Estimate, values: Array) -> tuple[Array, Array]:

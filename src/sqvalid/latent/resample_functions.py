@@ -13,10 +13,12 @@ from functools import cached_property
 
 import numpy as np
 
+from sqvalid.errors import InputError
 from sqvalid.latent.batch_discrepancy import batch_covariances
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.redraw import CHUNK, Draws, Units, group_moments, row_draws
+from sqvalid.latent.resample_problems import resampled_moments
 from sqvalid.latent.threads import single_thread
 
 __all__ = ["ResampleFunction", "Resamples", "evaluate"]
@@ -32,14 +34,51 @@ class Resamples:
         Of the full sample.
     draws : Draws
         Estimates of the resamples; NaN where there are none.
-    covariances : tuple of ndarray, shape (B, p, p)
-        Of the observed variables of every group in the sample, with the divisor of the fit; in
-        the order of `estimate.problem.blocks[g].variables`.
+    counts : tuple of ndarray, shape (B, n)
+        How often each respondent of every group is in them.
     """
 
     estimate: Estimate
     draws: Draws
-    covariances: tuple[Array, ...]
+    counts: tuple[Array, ...]
+
+    @cached_property
+    def covariances(self) -> tuple[Array, ...]:
+        """Covariances of the observed variables of every group in the samples, shape (B, p, p).
+
+        With the divisor of the fit, in the order of `estimate.problem.blocks[g].variables`. Where
+        answers are missing they are those most likely given what was answered; NaN where
+        there are none.
+        """
+        problem = self.estimate.problem
+        # Least squares have the divisor N - 1.
+        divisors = [
+            float(target.covariance[0, 0] / block.covariance[0, 0])
+            for target, block in zip(problem.objective.targets, problem.blocks, strict=True)
+        ]
+        if any(np.isnan(block.cases).any() for block in problem.blocks if block.cases is not None):
+            found = self._one_by_one()
+        else:
+            found = [
+                group_moments(block, counts)[1]
+                for block, counts in zip(problem.blocks, self.counts, strict=True)
+            ]
+        return tuple(scale * matrix for scale, matrix in zip(divisors, found, strict=True))
+
+    def _one_by_one(self) -> list[Array]:
+        blocks = self.estimate.problem.blocks
+        out = [
+            np.full((len(counts), block.n_variables, block.n_variables), np.nan)
+            for block, counts in zip(blocks, self.counts, strict=True)
+        ]
+        for b in range(len(self.counts[0])):
+            try:
+                moments = resampled_moments(self.estimate, [counts[b] for counts in self.counts])
+            except InputError:
+                continue
+            for matrices, block in zip(out, moments.blocks, strict=True):
+                matrices[b] = block.covariance
+        return out
 
     @cached_property
     def parameters(self) -> Array:
@@ -118,22 +157,13 @@ def evaluate(
     -------
     ndarray, shape (R, k)
     """
-    problem = estimate.problem
-    # Least squares have the divisor N - 1.
-    divisors = [
-        float(target.covariance[0, 0] / block.covariance[0, 0])
-        for target, block in zip(problem.objective.targets, problem.blocks, strict=True)
-    ]
     total = len(draws.theta)
     out = []
     with single_thread(), np.errstate(all="ignore"):
         for start in range(0, total, CHUNK):
             rows = range(start, min(start + CHUNK, total))
             counts = np.array([counts_of(b) for b in rows])
-            covariances = tuple(
-                scale * group_moments(block, counts[:, own])[1]
-                for block, own, scale in zip(problem.blocks, units.rows, divisors, strict=True)
-            )
             part = _some(draws, slice(rows.start, rows.stop))
-            out.append(function(Resamples(estimate, part, covariances)))
+            by_group = tuple(counts[:, own] for own in units.rows)
+            out.append(function(Resamples(estimate, part, by_group)))
     return np.vstack(out)

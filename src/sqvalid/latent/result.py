@@ -184,7 +184,10 @@ class FitResult(Result):
     def parameters(self) -> pd.DataFrame:
         """All parameters: estimates, standard errors, intervals, standardised values."""
         est, se = parameter_frames.estimates_and_errors(self.estimate, self._values)
-        columns: dict[str, Any] = self._row_columns | parameter_frames.with_inference(est, se)
+        inference = parameter_frames.with_inference(est, se)
+        if self.estimate.row_draws is not None:
+            inference = parameter_frames.resampled_inference(self.estimate, inference)
+        columns: dict[str, Any] = self._row_columns | inference
         columns["std_lv"] = self._standardised("lv")[0]
         columns["std_all"] = self._standardised("all")[0]
         return pd.DataFrame(columns)

@@ -261,7 +261,7 @@ def moments_from_frame(
             )
             rows.append(where)
             continue
-        make = _incomplete_block if incomplete else _block
+        make = incomplete_block if incomplete else _block
         blocks.append(make(label, tuple(variables), chosen, own, drawn))
         rows.append(where)
     return Moments(
@@ -361,7 +361,7 @@ def _block(
     return Block(label, variables, n, covariance, means, cases, weights=weights, clusters=clusters)
 
 
-def _incomplete_block(
+def incomplete_block(
     label: str,
     variables: tuple[str, ...],
     cases: Array,
@@ -390,6 +390,7 @@ def _incomplete_block(
         weights=weights,
         clusters=clusters,
         patterns=pattern_data(cases, weights),
+        is_settled=found.converged,
     )
 
 

@@ -202,13 +202,17 @@ def _tabled_pairs(
     table -= by_first[:, :, None] + by_second[:, None, :]
     table /= np.maximum(pairs.information, 1e-300)[:, None, None]
     # Category -1, a missing answer, is the last row or column.
-    place = np.where(codes < 0, k, codes).T
-    flat = place[columns] * (k + 1) + place[rows]
-    flat += (np.arange(len(where)) * (k + 1) ** 2)[:, None]
-    found = np.take(table.ravel(), flat).T
-    if first.weights is not None:
-        found = found * first.weights[:, None]
-    second[:, where] = found
+    place = np.ascontiguousarray(np.where(codes < 0, k, codes).T)
+    by_pair, cells = second.T, table.reshape(len(where), -1)
+    size = max(_PIECE * 4 // len(codes), 1)
+    for start in range(0, len(where), size):
+        piece = slice(start, start + size)
+        flat = place[columns[piece]] * (k + 1) + place[rows[piece]]
+        flat += (np.arange(len(flat)) * (k + 1) ** 2)[:, None]
+        found = np.take(cells[piece].ravel(), flat)
+        if first.weights is not None:
+            found *= first.weights
+        by_pair[where[piece]] = found
     certain = pairs.certain | (pairs.information < _LEAST_INFORMATION)
     return pairs.rho, certain, pairs.empty_cells
 

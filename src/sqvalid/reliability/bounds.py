@@ -13,7 +13,11 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-from sqvalid.reliability.coefficients import correlation_from_covariance
+from sqvalid.reliability.coefficients import (
+    correlation_from_covariance,
+    is_regular,
+    sum_varies,
+)
 from sqvalid.resampling import uniforms
 
 __all__ = [
@@ -111,7 +115,7 @@ def guttman_bounds(covariance: Array, *, seed: int = 20_261_125) -> dict[str, fl
     """
     k = covariance.shape[0]
     names = [f"lambda{i}" for i in range(1, 7)]
-    if k < 2:
+    if k < 2 or not sum_varies(covariance):
         return dict.fromkeys(names, float("nan"))
     total = float(covariance.sum())
     off = covariance - np.diag(np.diag(covariance))
@@ -130,7 +134,7 @@ def _sixth(covariance: Array) -> float:
     # Residual variances of the items given the others, in the metric of the covariances.
     k = covariance.shape[0]
     correlation = correlation_from_covariance(covariance)
-    if np.linalg.eigvalsh(correlation)[0] <= k * np.finfo(float).eps:
+    if not is_regular(correlation):
         return float("nan")
     residual = 1.0 / np.diag(np.linalg.solve(covariance, np.eye(k)))
     return float(1.0 - residual.sum() / covariance.sum())
@@ -161,7 +165,7 @@ def ten_berge_bounds(covariance: Array, n_bounds: int = 4) -> tuple[float, ...]:
     ten Berge & Zegers (1978), Psychometrika 43, 575-579.
     """
     k = covariance.shape[0]
-    if k < 2:
+    if k < 2 or not sum_varies(covariance):
         return (float("nan"),) * n_bounds
     off = covariance[~np.eye(k, dtype=bool)]
     total = float(covariance.sum())
@@ -227,7 +231,7 @@ def split_halves(
     """
     k = covariance.shape[0]
     nan = float("nan")
-    if k < 2:
+    if k < 2 or not sum_varies(covariance):
         return SplitHalves(nan, nan, nan, (nan, nan, nan), (), 0, False)
     exhaustive = k <= _ALL_SPLITS
     inside = _every_split(k) if exhaustive else _random_splits(k, n_random, seed)
@@ -282,7 +286,7 @@ def odd_even_reliability(covariance: Array) -> tuple[float, float, float]:
         NaN for fewer than two items.
     """
     k = covariance.shape[0]
-    if k < 2:
+    if k < 2 or not sum_varies(covariance):
         return (float("nan"),) * 3
     odd = np.arange(k) % 2 == 0
     first, second = covariance[np.ix_(odd, odd)].sum(), covariance[np.ix_(~odd, ~odd)].sum()

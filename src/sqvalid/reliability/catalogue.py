@@ -29,6 +29,7 @@ from sqvalid.reliability.coefficients import (
     correlation_from_covariance,
     cronbach_alpha,
     feldt_interval,
+    is_regular,
     standardized_alpha,
 )
 from sqvalid.reliability.hierarchy import coefficient_h
@@ -226,6 +227,7 @@ def scale_coefficients(
     values: Array | None = None,
     model: Mapping[str, float] | None = None,
     loadings: Array | None = None,
+    errors: Mapping[str, float] | None = None,
     level: float = 0.95,
     n_bootstrap: int = 0,
     seed: int = 20_261_125,
@@ -244,6 +246,9 @@ def scale_coefficients(
         Coefficients that a fitted model gave.
     loadings : ndarray (k,), optional
         Standardised loadings of that model; in their place one factor is extracted.
+    errors : mapping of str to float, optional
+        Standard errors that the model gives; intervals of reliabilities are then made on the
+        scale of ln(1 - reliability), that of AVE on its own.
     level : float
         Coverage.
     n_bootstrap : int
@@ -268,15 +273,25 @@ def scale_coefficients(
     rows.append(_row("odd_even", odd_even_reliability(covariance)[1]))
     rows.append(_row("theta", armor_theta(correlation)))
     own = loadings if model and loadings is not None else None
-    if own is None and k > 2 and np.linalg.eigvalsh(correlation)[0] > k * np.finfo(float).eps:
+    if own is None and k > 2 and is_regular(correlation):
         factor = extract(correlation, 1, "minres")
         own = factor.loadings[:, 0]
         omega = 1.0 - factor.uniquenesses.sum() / correlation.sum()
         rows.append(_row("omega_one_factor", float(omega)))
+    given = dict(model or {})
     if own is not None:
-        rows.append(_row("coefficient_h", coefficient_h(own)))
-    if model:
-        rows += [_row(name, value) for name, value in model.items() if name in COEFFICIENTS]
+        given = {"coefficient_h": coefficient_h(own)} | given
+    for name, value in given.items():
+        if name in COEFFICIENTS:
+            error = (errors or {}).get(name, _NAN)
+            if np.isnan(error):
+                rows.append(_row(name, value))
+            elif name == "ave":
+                ends = asymptotic_interval(value, error, level=level)
+                rows.append(_row(name, value, error, ends, "delta"))
+            else:
+                ends = log_interval(value, error, n_obs, level=level)
+                rows.append(_row(name, value, error, ends, "delta_log"))
     return rows
 
 
@@ -322,7 +337,7 @@ def ordinal_coefficients(
     """
     k = len(correlation)
     rows = [_row("alpha_ordinal", standardized_alpha(correlation))]
-    if k > 2 and np.linalg.eigvalsh(correlation)[0] > k * np.finfo(float).eps:
+    if k > 2 and is_regular(correlation):
         factor = extract(correlation, 1, "minres")
         rows.append(
             _row("omega_ordinal", float(1.0 - factor.uniquenesses.sum() / correlation.sum()))

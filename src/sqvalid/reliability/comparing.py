@@ -21,6 +21,7 @@ from sqvalid.reliability.intervals import (
     several_dependent_test,
     several_independent_test,
 )
+from sqvalid.reliability.scales import check_dimensions
 
 __all__ = ["AlphaComparison", "compare_alphas", "holm"]
 
@@ -133,7 +134,6 @@ def compare_alphas(
         An item or the group column is not there, or a group has fewer than three complete
         answers or an alpha of one.
     """
-    from sqvalid.reliability import check_dimensions
     from sqvalid.survey import Survey
 
     if not 0.0 < level < 1.0:

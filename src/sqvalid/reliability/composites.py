@@ -13,6 +13,7 @@ import pandas as pd
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, InputError, OptionError
 from sqvalid.reliability.coefficients import cronbach_alpha
+from sqvalid.reliability.scales import check_dimensions
 
 __all__ = [
     "GapReliability",
@@ -184,7 +185,6 @@ def assess_gap_reliability(
     InputError
         An item is not there, or a dimension has fewer than three complete answers.
     """
-    from sqvalid.reliability import check_dimensions
     from sqvalid.survey import Survey
 
     if isinstance(data, Survey):

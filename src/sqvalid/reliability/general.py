@@ -22,6 +22,7 @@ from sqvalid.reliability.hierarchy import (
     percent_uncontaminated,
     schmid_leiman,
 )
+from sqvalid.reliability.scales import group_frames
 
 if TYPE_CHECKING:
     from sqvalid.exploratory import EfaResult
@@ -281,8 +282,6 @@ def _from_efa(solution: EfaResult, variance: str) -> _Model:
 
 
 def _from_fit(fit: FitResult, general: str | None, variance: str) -> tuple[str, list[_Model]]:
-    from sqvalid.reliability import group_frames
-
     indicators = {name: tuple(items) for name, items in fit.indicators.items()}
     if general is not None:
         check_choice("general", general, indicators)

@@ -18,6 +18,7 @@ from sqvalid.reliability.catalogue import ordinal_structure
 from sqvalid.reliability.categorical import graded_parameters, item_information
 from sqvalid.reliability.coefficients import (
     correlation_from_covariance,
+    is_regular,
     squared_multiple_correlations,
 )
 from sqvalid.screening.keying import rest_correlations
@@ -125,6 +126,15 @@ class ItemAnalysis(Result):
             "dimension_correlations": self.dimension_correlations,
             "thresholds": self.thresholds,
         }
+
+    def plot(self, dimension: str | None = None, **options: Any) -> Any:
+        """Information curves of a dimension; returns a matplotlib Figure."""
+        import importlib
+
+        # The one door that opens upward: the picture of a result.
+        return importlib.import_module("sqvalid.plots").information_curves(
+            self, dimension, **options
+        )
 
 
 def discrimination_index(item: Array, rest: Array, low: float, high: float) -> float:
@@ -258,7 +268,7 @@ _FREQUENCY_COLUMNS = ["dimension", "item", "answer", "n", "share"]
 def _one_factor(correlation: Array) -> tuple[Array, float]:
     """Loadings and omega of one minres factor; NaN where there is none."""
     k = len(correlation)
-    if k < 3 or np.linalg.eigvalsh(correlation)[0] <= k * np.finfo(float).eps:
+    if k < 3 or not is_regular(correlation):
         return np.full(k, np.nan), float("nan")
     factor = extract(correlation, 1, "minres")
     return factor.loadings[:, 0], float(1.0 - factor.uniquenesses.sum() / correlation.sum())

@@ -15,7 +15,7 @@ from sqvalid.findings import StudyResult, close_fit_power
 from sqvalid.report.blocks import Block, FigureBlock, Heading, Paragraph, Section
 from sqvalid.report.words import Words, make_section, show_interval, show_threshold
 
-__all__ = ["data_section", "items_section", "means_allowed", "missing_section"]
+__all__ = ["data_section", "gap_scores", "items_section", "means_allowed", "missing_section"]
 
 N_PATTERNS = 10
 """Patterns of missing answers shown."""
@@ -293,6 +293,14 @@ def means_allowed(result: StudyResult) -> bool:
     )
 
 
+def gap_scores(result: StudyResult) -> frozenset[str]:
+    """Return the difference scores of a survey, whose means need equal batteries to be read."""
+    if result.survey is None:
+        return frozenset()
+    made = (entry.details["items"] for entry in result.survey.audit if entry.step == "gaps")
+    return frozenset(str(item) for items in made for item in items)
+
+
 def items_section(result: StudyResult) -> Section | None:
     """Show the distribution of the answers, item statistics, and reliability."""
     model = None if result.validity is None else result.validity.reliability
@@ -304,6 +312,8 @@ def items_section(result: StudyResult) -> Section | None:
     frame = source.items
     keep = ["group", "dimension", "item", "mean", "sd", "item_rest_r", "alpha_if_deleted"]
     withheld = "group" in frame and not means_allowed(result)
+    gaps = frame["item"].astype(str).isin(gap_scores(result))
+    frame = frame.assign(mean=frame["mean"].mask(gaps))
     if frame["mean"].isna().all() or withheld:
         keep.remove("mean")
     table = frame[[column for column in keep if column in frame]]
@@ -311,6 +321,8 @@ def items_section(result: StudyResult) -> Section | None:
     blocks.append(words.table(table, words("items.table"), formats))
     if withheld:
         blocks.append(Paragraph(words("items.means_withheld"), quiet=True))
+    if gaps.any():
+        blocks.append(Paragraph(words("items.gap_means_withheld"), quiet=True))
     scales = source.scales if model is None else model.scales
     shown = scales[[c for c in ("group", "dimension", "n_items", "alpha_raw") if c in scales]]
     shown = shown.assign(

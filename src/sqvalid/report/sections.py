@@ -98,8 +98,10 @@ def _plan(words: Words, result: StudyResult) -> list[Block]:
     n_hypotheses = (
         result.hypotheses.frame["id"].nunique() if stated and result.hypotheses is not None else 0
     )
+    found = result.exploration is not None and result.exploration.proposal is not None
+    key = "plan_found" if found else "plan"
     blocks: list[Block] = [
-        Paragraph(words("about.plan", rivals=n_rivals, hypotheses=n_hypotheses)),
+        Paragraph(words(f"about.{key}", rivals=n_rivals, hypotheses=n_hypotheses)),
         Paragraph(words(f"about.role_{result.role}")),
     ]
     if result.unplanned:

@@ -8,7 +8,7 @@ import pandas as pd
 from sqvalid.display import Table
 from sqvalid.findings import StudyResult, scale_moments
 from sqvalid.report.blocks import Block, Paragraph, Section, TableBlock
-from sqvalid.report.data_sections import means_allowed
+from sqvalid.report.data_sections import gap_scores, means_allowed
 from sqvalid.report.words import Words, judgement_table, make_section, show_interval, show_outcome
 
 __all__ = ["validity_section"]
@@ -59,10 +59,13 @@ def _combined(
         moments = moments[moments["group"] == label]
     scales = scales.set_index("dimension").reindex(names)
     moments = moments.set_index("factor").reindex(names)
+    gaps = gap_scores(result)
+    of_gaps = [bool(gaps & set(result.measurement.indicators.get(name, ()))) for name in names]
     labels = [f"{k}. {name}" for k, name in zip(numbers, names, strict=True)]
     columns: dict[str, np.ndarray] = {}
-    if means_allowed(result) and moments["mean"].notna().any():
-        columns["mean"] = moments["mean"].to_numpy(dtype=float)
+    means = moments["mean"].mask(np.array(of_gaps))
+    if means_allowed(result) and means.notna().any():
+        columns["mean"] = means.to_numpy(dtype=float)
     if not any(note.code == "correlation_input" for note in result.notes):
         columns["sd"] = moments["sd"].to_numpy(dtype=float)
     columns["omega_total"] = scales["omega_total"].to_numpy(dtype=float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -30,12 +31,19 @@ def crawford_ferguson(loadings: Array, kappa: float) -> tuple[float, Array]:
 
 def oblimin(loadings: Array, gamma: float = 0.0) -> tuple[float, Array]:
     """Direct oblimin (Jennrich & Sampson 1966); quartimin at gamma 0."""
-    p = len(loadings)
-    squares = loadings**2
-    cross = squares.sum(axis=1, keepdims=True) - squares
+    squares = loadings * loadings
+    cross = squares @ _others(loadings.shape[1])
     if gamma != 0.0:
-        cross = cross - gamma * cross.mean(axis=0, keepdims=True) * np.ones((p, 1))
-    return float((squares * cross).sum() / 4.0), loadings * cross
+        cross = cross - gamma * cross.mean(axis=0, keepdims=True)
+    return float(np.vdot(squares, cross)) / 4.0, loadings * cross
+
+
+@cache
+def _others(m: int) -> Array:
+    """Ones beside the diagonal."""
+    out = np.ones((m, m)) - np.eye(m)
+    out.setflags(write=False)
+    return out
 
 
 def geomin(loadings: Array, epsilon: float = 0.01) -> tuple[float, Array]:

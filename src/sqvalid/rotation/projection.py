@@ -6,6 +6,8 @@ begins where theirs begins comes down into the same minimum.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
@@ -75,14 +77,14 @@ def project_oblique(a: Array, start: Array, criterion: Criterion) -> tuple[Array
     value, slope = criterion(loadings)
     gradient = -(loadings.T @ slope @ inverse).T
     for _ in range(_SLOW):
-        projected = gradient - t * (t * gradient).sum(axis=0)
-        size = float(np.linalg.norm(projected))
+        projected = gradient - t * np.einsum("ij,ij->j", t, gradient)
+        size = math.sqrt(float(np.vdot(projected, projected)))
         if size < _TOLERANCE:
             return t, value, True
         step *= 2.0
         for _ in range(60):
             trial = t - step * projected
-            trial = trial / np.sqrt((trial**2).sum(axis=0))
+            trial = trial / np.sqrt(np.einsum("ij,ij->j", trial, trial))
             inverse = np.linalg.inv(trial)
             loadings = a @ inverse.T
             new, slope = criterion(loadings)

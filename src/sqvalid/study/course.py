@@ -70,7 +70,6 @@ class _Analysis:
         """Checked answers to some variables, with the columns that every fit needs."""
         frame = check_items(survey.frame, variables, group=group)
         extra = [name for name in (self.study.cluster, self.study.weights) if name is not None]
-        require_columns(survey.frame, extra, what="the cluster or the weight")
         return frame.assign(**{name: survey.frame[name] for name in extra})
 
     def fit(self, text: str, survey: Survey | None) -> FitResult:
@@ -146,7 +145,7 @@ def carry_out(study: Study) -> StudyResult:
         screening=screening,
         flow=flow,
         n_received=0 if received is None else len(received.frame),
-        rivals=_rivals(analysis, measurement, text, survey),
+        rivals=_rivals(analysis, measurement, text, stated, survey),
         hypotheses=hypotheses,
         invariance=_invariance(analysis, text, survey, notes),
         sensitivity=_sensitivity(
@@ -175,12 +174,29 @@ def _received(study: Study, notes: list[Diagnostic]) -> Survey | None:
         return None
     given = study.data
     survey = given if isinstance(given, Survey) else Survey(given, dimensions=study.dimensions)
+    _check_columns(study, survey)
     survey = survey.reverse_keyed()
     for battery in _batteries(study):
         if battery in GAPS:
             survey = survey.gap_scores(battery)  # type: ignore[arg-type]
             notes.append(Diagnostic("gap_scores_analysed", "warning"))
     return survey
+
+
+def _check_columns(study: Study, survey: Survey) -> None:
+    """Refuse a plan that names columns the answers lack, before anything is computed."""
+    stratum = study.explore.stratify if isinstance(study.explore, Explore) else None
+    named = {
+        "the group variable": (study.group, study.invariance),
+        "the cluster": (study.cluster,),
+        "the weight": (study.weights,),
+        "the division of the answers": (stratum,),
+        "the groups of a hypothesis": tuple(
+            h.group for h in read_hypotheses(study.hypotheses) if h.kind == "groups"
+        ),
+    }
+    for what, columns in named.items():
+        require_columns(survey.frame, [name for name in columns if name], what=what)
 
 
 def _batteries(study: Study) -> tuple[str, ...]:
@@ -453,7 +469,6 @@ def _ladder(
     **options: Any,
 ) -> Invariance | None:
     """Invariance across the groups of a column; None, with a note, where it cannot be had."""
-    require_columns(survey.frame, [column], what="the group variable")
     known = _with_group(survey, column, notes)
     variables = model_variables(text)
     try:
@@ -472,19 +487,31 @@ def _invariance(
     column = analysis.study.invariance
     if column is None or survey is None:
         return None
-    return _ladder(analysis, text, survey, column, notes)
+    return _ladder(analysis, text, survey, column, notes, partial=tuple(analysis.study.partial))
 
 
-def _rivals(analysis: _Analysis, fit: FitResult, text: str, survey: Survey | None) -> Rivals | None:
+def _rivals(
+    analysis: _Analysis, fit: FitResult, text: str, stated: str, survey: Survey | None
+) -> Rivals | None:
     study = analysis.study
     if not study.rivals:
         return None
     instrument = None if survey is None else survey.instrument
     observed = set(fit.observed)
     factors = {name: items for name, items in fit.indicators.items() if set(items) <= observed}
-    models = {"measurement": text} | {
-        name: steps.rival_text(words, instrument, factors) for name, words in study.rivals.items()
-    }
+    models = {"measurement": text}
+    for name, words in study.rivals.items():
+        if words.strip() == "planned" and text != stated:
+            # The dimensions that were expected, of the items that exploration kept.
+            expected = {
+                name: [item for item in items if item in observed]
+                for name, items in _plain_factors(stated).items()
+            }
+            models[name] = "".join(
+                f"{name} =~ {' + '.join(items)}\n" for name, items in expected.items() if items
+            )
+        else:
+            models[name] = steps.rival_text(words, instrument, factors)
     options = analysis.options(fit.observed)
     fitted = {"measurement": fit}
     if survey is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -48,6 +49,7 @@ _PLACED = frozenset(
         "start",
     ]
 )
+_MODEL_NAME = re.compile(r"[^\W\d][\w.]*")
 FREE_OPTIONS = tuple(name for name in FitKeywords.__annotations__ if name not in _PLACED)
 """Options of every fit that a plan may name under ``options``."""
 
@@ -96,7 +98,8 @@ class Study:
         Attention checks: column to its right answer.
     rivals : mapping of str to str
         Other measurement models: name to model text, or to a kind such as ``"one_factor"`` or
-        ``"merged RES+EMP"``.
+        ``"merged RES+EMP"``; in a study that develops also ``"planned"``, the dimensions that were
+        expected of the items that exploration kept.
     hypotheses : mapping of str to str or mapping
         H1, H2, ... in words; see :func:`sqvalid.read_hypotheses`. Without any, every path of
         the structural model is tested and marked as not planned.
@@ -108,6 +111,8 @@ class Study:
         Smallest standardised effect of interest.
     invariance : str, optional
         Column whose groups are to be compared.
+    partial : sequence of str
+        Parameters that stay free in that comparison, e.g. ``("P3 ~ 1",)``.
     families : mapping of str to sequence of str
         Name of a family to the ids of its hypotheses, for multiplicity: Holm's adjustment is made
         within each. Hypotheses that are in none are one family together.
@@ -166,6 +171,7 @@ class Study:
     smallest_effect: float | None = None
     invariance: str | None = None
     missing: str = "listwise"
+    partial: Sequence[str] = ()
     families: Mapping[str, Sequence[str]] = field(default_factory=dict)
     kind: str | None = None
     battery: str | Sequence[str] | None = None
@@ -195,6 +201,11 @@ class Study:
                 "Hypotheses need a structural model to be tested in.",
                 remedy="Give [model] structural, or leave the hypotheses out.",
             )
+        if self.partial and self.invariance is None:
+            raise OptionError(
+                "partial= names parameters that stay free, and there is no comparison of groups.",
+                remedy="Give invariance=, the column with the groups.",
+            )
         self._check_model()
         for name in self.options:
             check_choice("options", name, FREE_OPTIONS)
@@ -209,6 +220,7 @@ class Study:
                 "an exploratory solution as a diagnostic only.",
             )
         fixed = {str(name): tuple(items) for name, items in self.dimensions.items()}
+        _check_names(fixed)
         object.__setattr__(self, "dimensions", MappingProxyType(fixed))
         object.__setattr__(self, "hypotheses", _in_families(self.hypotheses, self.families))
         # Read here so that a slip in the words is told before anything is computed.
@@ -308,6 +320,7 @@ class Study:
             "alpha": plan.analysis.alpha,
             "smallest_effect": plan.analysis.smallest_effect,
             "invariance": plan.analysis.invariance,
+            "partial": tuple(plan.analysis.partial),
             "missing": plan.analysis.missing,
             "families": plan.families,
             "kind": plan.model.kind,
@@ -370,6 +383,25 @@ class Study:
         from sqvalid.study.course import carry_out
 
         return carry_out(self)
+
+
+def _check_names(dimensions: Mapping[str, Sequence[str]]) -> None:
+    """Refuse names that no model text can have, before a model is made of them."""
+    for name, items in dimensions.items():
+        for word in (name, *items):
+            if not _MODEL_NAME.fullmatch(str(word)):
+                what = "dimension" if word == name else f"item of dimension {name!r}"
+                raise InputError(
+                    f"{word!r} cannot be the name of a {what}: a name has a letter first, then "
+                    "letters, digits, dots or underscores.",
+                    remedy='Give the column another name: columns = { "How satisfied ...?" = '
+                    '"SAT1" } under [data].',
+                )
+            if word != name and word in dimensions:
+                raise InputError(
+                    f"{word!r} is both a dimension and an item of {name!r}.",
+                    remedy="Rename one of them; a model could not tell them apart.",
+                )
 
 
 def _in_families(

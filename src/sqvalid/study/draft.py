@@ -53,7 +53,10 @@ _USUAL_SCALES = tuple(
     )
 )  # fmt: skip
 _NUMBERED = re.compile(r"^(.*?[^\W\d_])[_.\- ]?(\d+)$")
-_STEM = re.compile(r"^([^\W\d_]+\d+)[_.\- ]?[^\W\d_]")
+_STEM = re.compile(r"^([^\W\d_]+\d+)(?:[_.\- ]?[^\W\d_]|[_.\-]\d+\b)")
+# What a model text takes for a name.
+_MODEL_NAME = re.compile(r"[^\W\d][\w.]*")
+_LONGEST_NAME = 24
 _DURATION = re.compile(r"duration|seconds|elapsed|response.?time|时长|用时|耗时", re.IGNORECASE)
 _ATTENTION = re.compile(r"attention|check|注意", re.IGNORECASE)
 
@@ -312,6 +315,8 @@ class _Guess:
         What the groups were guessed from.
     items : list of str
         Columns of all items.
+    renamed : mapping of str to str
+        Columns whose item has another name: the instrument's, or one that a model can have.
     """
 
     frame: pd.DataFrame
@@ -320,6 +325,7 @@ class _Guess:
     dimensions: Mapping[str, list[str]]
     how: str
     items: list[str]
+    renamed: Mapping[str, str]
 
     @property
     def rest(self) -> list[str]:
@@ -357,17 +363,38 @@ def _guess(given: pd.DataFrame, file: Path) -> _Guess:
             "answered on one scale.",
             remedy="Write the study file by hand; see the section [dimensions] in the README.",
         )
-    return _Guess(frame, words, known, dimensions, how, items)
+    if known is not None:
+        renamed = {column: item for column, item in known[1].items() if column != item}
+    else:
+        renamed = _model_names(items, {*map(str, frame.columns), *dimensions})
+    return _Guess(frame, words, known, dimensions, how, items, renamed)
+
+
+def _model_names(items: Sequence[str], taken: set[str]) -> dict[str, str]:
+    """Names for items whose columns are called what no model can say: whole questions."""
+    found: dict[str, str] = {}
+    used = set(taken)
+    for number, item in enumerate(items, start=1):
+        if _MODEL_NAME.fullmatch(item):
+            continue
+        name = re.sub(r"\W+", "_", item).strip("_")
+        if not name or len(name) > _LONGEST_NAME or not name[0].isalpha():
+            name = f"item{number}"
+        while name in used:
+            name += "_"
+        used.add(name)
+        found[item] = name
+    return found
 
 
 def _data_lines(guess: _Guess) -> list[str]:
     """The rest of [data]: column map, codes for no answer, scales."""
     lines: list[str] = []
-    if guess.known is not None:
-        renamed = {column: item for column, item in guess.known[1].items() if column != item}
-        if renamed:
-            inner = ", ".join(f"{_quoted(a)} = {_quoted(b)}" for a, b in renamed.items())
-            lines.append(f"columns = {{ {inner} }}")
+    if guess.renamed:
+        if guess.known is None:
+            lines.append("# Names that a model text can have; change them as you like.")
+        inner = ", ".join(f"{_quoted(a)} = {_quoted(b)}" for a, b in guess.renamed.items())
+        lines.append(f"columns = {{ {inner} }}")
     shown = list(dict.fromkeys(w for item in guess.items for w in guess.words.get(item, ())))
     if shown:
         lines.append(f"# Answers in words are read as numbers: {_listed(shown[:_SHOWN])}, ...")
@@ -415,9 +442,10 @@ def _what_was_asked(guess: _Guess) -> list[str]:
         if len(members) >= _MANY_ITEMS:
             lines.append(
                 f"# {len(members)} items: if they belong to several dimensions, say which here, "
-                "or explore them."
+                'or explore them with role = "develop".'
             )
-        lines.append(f"{_quoted(name)} = [{', '.join(map(_quoted, members))}]")
+        named = (guess.renamed.get(member, member) for member in members)
+        lines.append(f"{_quoted(name)} = [{', '.join(map(_quoted, named))}]")
     unplaced = [c for c in guess.rest if _may_be_item(guess.frame[c])]
     if unplaced:
         lines.append(f"# Answered on a scale, and in no dimension: {_listed(unplaced)}")

@@ -105,11 +105,6 @@ def divide(survey: Survey, plan: Explore, seed: int) -> tuple[Survey, Survey]:
     if plan.stratify is None:
         strata = np.zeros(n, dtype=np.int64)
     else:
-        if plan.stratify not in survey.frame.columns:
-            raise InputError(
-                f"The answers are to be divided within {plan.stratify!r}, which is no column.",
-                remedy=f"Columns there are: {', '.join(map(str, survey.frame.columns[:30]))}.",
-            )
         strata = pd.factorize(survey.frame[plan.stratify])[0]
     draws = uniforms(seed, _STREAM, n)
     chosen = np.zeros(n, dtype=bool)
@@ -139,6 +134,7 @@ def explore(
     n_factors: int | None = None,
     plan: Explore | None = None,
     incomplete: bool = False,
+    n_draws: int = 200,
     seed: int,
 ) -> tuple[Explored, tuple[Diagnostic, ...]]:
     """Ask whether items can be factored, into how many factors, and which.
@@ -157,6 +153,8 @@ def explore(
         Extraction and rotation.
     incomplete : bool
         Whether respondents with missing answers count, by the correlations that EM estimates.
+    n_draws : int
+        Of parallel analysis.
     seed : int
 
     Returns
@@ -190,7 +188,7 @@ def explore(
         # Each is a diagnostic of its result.
         warnings.simplefilter("ignore", SqvalidWarning)
         factorability = assess_factorability(data, **given)
-        retention = suggest_n_factors(data, **given, seed=seed)
+        retention = suggest_n_factors(data, **given, n_draws=n_draws, seed=seed)
         wanted = n_factors or plan.n_factors or max(retention.recommended, 1)
         solution = efa(
             data,
@@ -215,7 +213,8 @@ def explore_beside(
 ) -> tuple[Explored, tuple[Diagnostic, ...]]:
     """As :func:`explore`, for a diagnostic: what cannot be explored leaves a note."""
     try:
-        return explore(survey, items, **options)
+        # Half the draws: the number of factors is stated, not chosen.
+        return explore(survey, items, n_draws=100, **options)
     except SqvalidError as error:
         told = {"reason": str(error).split("\n")[0]}
         return Explored(), (Diagnostic("exploration_failed", "info", (), told),)

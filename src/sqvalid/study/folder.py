@@ -69,7 +69,8 @@ def _tables(result: findings.StudyResult) -> dict[str, pd.DataFrame]:
     if result.rivals is not None:
         tables["rivals"] = result.rivals.frame
     if result.hypotheses is not None:
-        tables["hypotheses"] = result.hypotheses.frame
+        planned = "hypotheses" not in result.unplanned
+        tables["hypotheses"] = result.hypotheses.frame.assign(planned=planned)
     if result.invariance is not None:
         tables["invariance"] = result.invariance.frame
     if result.sensitivity is not None:

@@ -82,6 +82,7 @@ class _AnalysisPart(_Part):
     estimator: str = "ML"
     group: str | None = None
     invariance: str | None = None
+    partial: list[str] = Field(default_factory=list)
     alpha: float = Field(default=0.05, gt=0.0, lt=0.5)
     smallest_effect: float | None = Field(default=None, gt=0.0, lt=1.0)
     missing: str = "listwise"

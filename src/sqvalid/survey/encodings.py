@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator
+from unicodedata import category
 
 __all__ = ["find_encoding"]
 
@@ -20,6 +21,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Controls, private and unassigned signs: what bytes that are no text decode to.
+_NO_TEXT = frozenset({"Cc", "Cn", "Co", "Cs"})
 # A candidate needs this score, and this much more than the next.
 _ENOUGH, _APART = 0.60, 0.12
 # Bytes looked at; what a file is written in shows early.
@@ -227,15 +230,27 @@ def _decodes(content: bytes, name: str) -> bool:
 
 
 def _wide(content: bytes) -> str | None:
-    """UTF-16 without a mark: digits, commas and line ends have every other byte zero."""
-    head = content[:4000]
-    if len(head) < 4 or 0 not in head:
+    """UTF-16 without a mark: the line ends tell which byte comes first, and all is text."""
+    head = content[:8000]
+    if 0 not in head:
         return None
-    even, odd = head[0::2], head[1::2]
-    for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if zeros.count(0) > 0.2 * len(zeros) and others.count(0) == 0:
+    head = head[: len(head) // 2 * 2]
+    for name in ("utf-16-le", "utf-16-be"):
+        # A pair of surrogates may be cut in two at the end.
+        text = head.decode(name, errors="ignore")
+        if "\n" not in text and "\r" not in text:
+            continue
+        if all(sign in "\t\r\n" or category(sign) not in _NO_TEXT for sign in text):
             return name
     return None
+
+
+def _nearly_utf8(content: bytes) -> bool:
+    """Whether a text is UTF-8 but for a few damaged bytes."""
+    text = content.decode("utf-8", errors="replace")
+    damaged = text.count("\ufffd")
+    sound = sum(sign > "\x7f" for sign in text) - damaged
+    return sound >= 4 and damaged <= 0.1 * sound
 
 
 def find_encoding(content: bytes) -> tuple[str | None, tuple[str, ...]]:
@@ -249,7 +264,7 @@ def find_encoding(content: bytes) -> tuple[str | None, tuple[str, ...]]:
     Returns
     -------
     encoding : str or None
-        None where no candidate stands out.
+        None where no candidate stands out, or where UTF-8 is damaged.
     candidates : tuple of str
         Encodings that the bytes could be text in, the likeliest first.
     """
@@ -262,6 +277,8 @@ def find_encoding(content: bytes) -> tuple[str | None, tuple[str, ...]]:
     if name is not None:
         return name, (name,)
     head = content[:_LOOKED_AT]
+    if _nearly_utf8(head):
+        return None, ("utf-8",)
     scores: list[tuple[float, str]] = []
     for key, score in _CANDIDATES.items():
         page = _latin_name(head) if key == "latin" else key

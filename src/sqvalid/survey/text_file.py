@@ -49,6 +49,9 @@ def decode(content: bytes, path: Path, encoding: str | None = None) -> tuple[str
             f"File {str(path)!r} is binary, not text with one row per respondent.",
             remedy="Save the answers as .csv or .xlsx and read that file.",
         )
+    if candidates == ("utf-8",):
+        # All of it is UTF-8, or all but a few bytes: the first of those is told below.
+        found = "utf-8"
     if found is None:
         shown = ", ".join(map(repr, candidates[:4])) or "none that is known"
         raise SurveyError(
