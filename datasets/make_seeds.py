@@ -9,7 +9,6 @@ A seed draws everything anew: the minor factors and the thresholds as well as th
 from __future__ import annotations
 
 import runpy
-import sys
 import tomllib
 import warnings
 from pathlib import Path
@@ -34,8 +33,8 @@ def one_seed(seed: int, population: dict[str, Any], plan: dict[str, Any]) -> dic
     frame = population["draw"](seed=seed).frame
     codes = plan["data"]["missing_codes"]
     frame[items] = frame[items].mask(frame[items].isin(codes))
-    survey = sq.Survey(frame.drop(columns=list(population["expectations"]())), instrument=None,
-                       dimensions={"all": items})  # fmt: skip
+    asked = frame.drop(columns=list(population["expectations"]()))
+    survey = sq.Survey(asked, dimensions={"all": items})
     measurement = plan["model"]["measurement"]
     used = [name for name in items if not name.startswith(("OSQ", "DIS"))]
     kept, _ = apply_exclusions(
@@ -61,9 +60,7 @@ def one_seed(seed: int, population: dict[str, Any], plan: dict[str, Any]) -> dic
         structural = sq.sem(text, answers, **options)
         by_branch = sq.sem(text, answers, group="branch", group_equal="loadings", **options)
         judged = sq.judge_hypotheses(
-            sq.read_hypotheses(
-                plan["hypotheses"], smallest=plan["analysis"]["smallest_effect"]
-            ),
+            sq.read_hypotheses(plan["hypotheses"], smallest=plan["analysis"]["smallest_effect"]),
             structural,
             groups={"branch": by_branch},
             draws=draw_estimates(structural, n_draws=N_DRAWS),
@@ -94,9 +91,9 @@ def summary(table: pd.DataFrame, bundled: int) -> str:
     lines = [
         "# Where the bundled sample lies",
         "",
-        f"Made by `make_seeds.py`: the plan of `study.toml` on {len(others)} samples with the seeds "
-        f"1 to {len(others)}, and on the bundled one (seed {bundled}, fixed beforehand). A seed draws "
-        "everything anew, the minor factors and thresholds of the population too.",
+        f"Made by `make_seeds.py`: the plan of `study.toml` on {len(others)} samples with the seeds 1 to",
+        f"{len(others)}, and on the bundled one (seed {bundled}, fixed beforehand). A seed draws everything",
+        "anew, the minor factors and thresholds of the population too.",
         "",
         "| | mean | 2.5% | median | 97.5% | bundled | seeds below it |",
         "|---|---|---|---|---|---|---|",
@@ -116,11 +113,12 @@ def summary(table: pd.DataFrame, bundled: int) -> str:
         shown = [v.mean(), v.quantile(0.025), v.median(), v.quantile(0.975), own[key]]
         cells = " | ".join(f"{x:.{digits}f}" for x in shown)
         lines.append(f"| {label} | {cells} | {(v < own[key]).mean():.0%} |")
+    turned = (others["res_emp"] > others["res_ass"]).mean()
     lines += [
         "",
-        f"RES correlates higher with EMP than with ASS in {(others['res_emp'] > others['res_ass']).mean():.0%} "
-        "of the samples; in the population it is the other way round. "
-        f"The direct path is significant (p < .05) in {(others['direct_p'] < 0.05).mean():.0%}.",
+        f"RES correlates higher with EMP than with ASS in {turned:.0%} of the samples; in the",
+        "population it is the other way round. The direct path is significant (p < .05) in",
+        f"{(others['direct_p'] < 0.05).mean():.0%}.",
         "",
         "| hypothesis | true? | " + " | ".join(_VERDICTS) + " | bundled |",
         "|---|---|" + "---|" * (len(_VERDICTS) + 1),
@@ -137,14 +135,12 @@ _VERDICTS = ("supported", "not_supported", "contradicted", "undecided", "not_tes
 
 
 def main() -> None:
-    """Carry out the plan for every seed; what is in seeds.csv already is not computed again."""
+    """Carry out the plan for every seed and write the table."""
     population = runpy.run_path(str(FOLDER / "population.py"))
     plan = tomllib.loads((FOLDER / "study.toml").read_text("utf-8"))
-    rows = []
-    for seed in (population["SEED"], *range(1, N_SEEDS + 1)):
-        rows.append(one_seed(seed, population, plan))
-        sys.stderr.write(f"\r{len(rows)} of {N_SEEDS + 1}")
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(
+        [one_seed(seed, population, plan) for seed in (population["SEED"], *range(1, N_SEEDS + 1))]
+    )
     table.round(6).to_csv(FOLDER / "seeds.csv", index=False, lineterminator="\n")
     page = summary(table, population["SEED"])
     (FOLDER / "seeds.md").write_text(page, encoding="utf-8", newline="\n")
