@@ -247,7 +247,8 @@ def page(lines: list[Line]) -> str:
         "",
         "Made by `compare_with_truth.py`: the study of `study.toml` against",
         "`truth/servqual_demo.toml`. Of a correlation, a loading or a path it says whether the",
-        "interval has the true value (correlations: simultaneous over all pairs). *Wrong* is what an",
+        "interval has the true value (correlations: simultaneous over all pairs). *Wrong* is what "
+        "an",
         "author of such a study would have written and could not have known to be wrong.",
         "",
         f"{len(lines)} lines: {counts}.",

@@ -91,9 +91,9 @@ def summary(table: pd.DataFrame, bundled: int) -> str:
     lines = [
         "# Where the bundled sample lies",
         "",
-        f"Made by `make_seeds.py`: the plan of `study.toml` on {len(others)} samples with the seeds 1 to",
-        f"{len(others)}, and on the bundled one (seed {bundled}, fixed beforehand). A seed draws everything",
-        "anew, the minor factors and thresholds of the population too.",
+        f"Made by `make_seeds.py`: the plan of `study.toml` on {len(others)} samples with the",
+        f"seeds 1 to {len(others)}, and on the bundled one (seed {bundled}, fixed beforehand). A",
+        "seed draws everything anew, the minor factors and thresholds of the population too.",
         "",
         "| | mean | 2.5% | median | 97.5% | bundled | seeds below it |",
         "|---|---|---|---|---|---|---|",
