@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_PIECE = 256
+
+
 @dataclass(frozen=True, eq=False)
 class BatchTarget:
     """Sample moments of one group in B samples.
@@ -120,12 +123,22 @@ def batch_moments(
     observed : ndarray, shape (B, p)
     factors : ndarray, shape (B, m)
     """
-    mats = batch_matrices(slots, theta, sampled)
-    _, phi, _ = _structure(slots, mats)
-    loading = mats["lambda"]
-    observed = ((loading @ phi) * loading).sum(axis=2)
-    observed = observed + np.diagonal(mats["theta"], axis1=1, axis2=2)
-    return observed, np.diagonal(phi, axis1=1, axis2=2)
+    # Matrices of many samples at once would pass through memory several times.
+    parts = []
+    for start in range(0, len(theta), _PIECE):
+        rows = slice(start, start + _PIECE)
+        mats = batch_matrices(
+            slots, theta[rows], [(place, entry[rows]) for place, entry in sampled]
+        )
+        _, phi, _ = _structure(slots, mats)
+        loading = mats["lambda"]
+        observed = ((loading @ phi) * loading).sum(axis=2)
+        observed = observed + np.diagonal(mats["theta"], axis1=1, axis2=2)
+        parts.append((observed, np.diagonal(phi, axis1=1, axis2=2)))
+    if not parts:
+        m = slots.base["psi"].shape[-1]
+        return np.zeros((0, slots.base["theta"].shape[-1])), np.zeros((0, m))
+    return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
 
 
 def batch_covariances(
