@@ -53,8 +53,16 @@ def _root(
         _say(context.get_help())
 
 
+def _inert(text: str) -> str:
+    """The text without signs that steer a terminal, which names in a file may have."""
+    return "".join(
+        sign if sign in "\n\t" or sign.isprintable() or sign.isspace() else f"\\x{ord(sign):02x}"
+        for sign in text.replace("\r", "\\r")
+    )
+
+
 def _say(text: str = "") -> None:
-    typer.echo(text)
+    typer.echo(_inert(text))
 
 
 def _tell_study(result: StudyResult, report: Path) -> None:
@@ -70,11 +78,19 @@ def _tell_study(result: StudyResult, report: Path) -> None:
         f"{measures['df']:g} df, CFI {measures['cfi']:.3f}, RMSEA {measures['rmsea']:.3f}, "
         f"SRMR {measures['srmr']:.3f}"
     )
+    if result.exploration is not None:
+        sizes = {
+            "n_explored": result.exploration.n_explored,
+            "n_confirmed": result.exploration.n_confirmed,
+        }
+        _say(wording.text("report.divided", result.language, **sizes))
     for link in result.ledger.links:
         _say(f"  {words(f'link.{link.name}')}: {words(f'state.{link.state}')}")
     for answer in result.answers:
         question = wording.text(f"answer.question.{answer.question}", result.language)
         _say(f"{question} {wording.text(f'answer.verdict.{answer.verdict}', result.language)}")
+    if "hypotheses" in result.unplanned:
+        _say(words("answers.unplanned"))
     for diagnostic in result.diagnostics:
         if diagnostic.severity == "problem":
             sentence, _ = wording.describe(diagnostic, result.language)
@@ -128,12 +144,38 @@ def init_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The study file to write.")
     ] = None,
+    missing_code: Annotated[
+        list[str] | None, typer.Option(help="Value that means no answer; repeatable.")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between the cells of a text file.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark: a point or a comma.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of a text file, e.g. cp1252; found by default.")
+    ] = None,
 ) -> None:
     """Draft a study.toml by looking at the data; nothing is overwritten."""
     from sqvalid.study.draft import write_draft
 
-    place = write_draft(data, output)
+    place = write_draft(
+        data,
+        output,
+        missing_codes=tuple(_number_or_text(code) for code in missing_code or ()),
+        sheet=sheet,
+        delimiter=delimiter,
+        decimal=decimal,
+        encoding=encoding,
+    )
     _say(f"Draft: {place}. Check every line, then: sqvalid run {place}")
+
+
+def _number_or_text(word: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
 
 
 @app.command("instruments")
@@ -335,9 +377,9 @@ def fit_command(
 
 def _block(message: str, remedy: str | None) -> None:
     """Print what went wrong, and what to do about it, on standard error."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(_inert(f"error: {message}"), err=True)
     if remedy:
-        typer.echo(f"  -> {remedy}", err=True)
+        typer.echo(_inert(f"  -> {remedy}"), err=True)
 
 
 def main() -> None:

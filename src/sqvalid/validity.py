@@ -241,24 +241,46 @@ class _UnityTest:
 _NO_TEST = _UnityTest(float("nan"), float("nan"), float("nan"))
 
 
-def _unity_test(fit: FitResult, factor_a: str, factor_b: str, sign: float) -> _UnityTest | None:
-    """Test that two factors correlate perfectly; None when that cannot be estimated."""
+def _refit_options(fit: FitResult) -> Any:
+    kept = (
+        "estimator", "likelihood", "orthogonal", "fixed_x", "meanstructure", "information",
+        "missing",
+    )  # fmt: skip
+    return {name: fit.options[name] for name in kept} | {"std_lv": True}
+
+
+def _unit_factors(fit: FitResult) -> FitResult | None:
+    """Return the model with factors of variance one; None when that cannot be estimated."""
     from sqvalid import latent
-    from sqvalid.latent.comparison import compare_models
 
     if fit.options["function"] not in {"cfa", "sem"}:
         # Which automatic parameters such a model has is not among its options.
         return None
     refit = latent.cfa if fit.options["function"] == "cfa" else latent.sem
-    kept = ("estimator", "likelihood", "orthogonal", "fixed_x", "meanstructure", "information")
-    options: Any = {name: fit.options[name] for name in kept} | {"std_lv": True}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SqvalidWarning)
+            return refit(fit.model_text, fit.moments, **_refit_options(fit))
+    except SqvalidError:
+        return None
+
+
+def _unity_test(
+    fit: FitResult, free: FitResult | None, factor_a: str, factor_b: str, sign: float
+) -> _UnityTest | None:
+    """Test that two factors correlate perfectly; None when that cannot be estimated."""
+    from sqvalid import latent
+    from sqvalid.latent.comparison import compare_models
+
+    if free is None:
+        return None
+    refit = latent.cfa if fit.options["function"] == "cfa" else latent.sem
     text = f"{fit.model_text}\n{factor_a} ~~ {'-' if sign < 0 else ''}1*{factor_b}\n"
     try:
         with warnings.catch_warnings():
             # A perfect correlation is on the border of what is admissible, on purpose.
             warnings.simplefilter("ignore", SqvalidWarning)
-            free = refit(fit.model_text, fit.moments, **options)
-            restricted = refit(text, fit.moments, **options)
+            restricted = refit(text, fit.moments, **_refit_options(fit))
         if not (free.converged and restricted.converged):
             return None
         step = compare_models(restricted, free).differences[-1]
@@ -335,7 +357,8 @@ def assess_validity(
     level : float
         Coverage of the intervals of the latent correlations.
     unity_tests : bool
-        Refit once per pair with the correlation fixed at one, and test the difference.
+        Refit once per pair with the correlation fixed at one, and test the difference. With
+        incomplete answers, only pairs whose simultaneous interval comes near: reaches .8.
     bootstrap : Bootstrap, optional
         Of this fit, from :func:`bootstrap_fit`: intervals of the HTMT and of the reliabilities.
     interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
@@ -377,10 +400,12 @@ def assess_validity(
     several = len(samples) > 1
     # Several groups share constraints, so the one-pair test would touch all of them at once.
     test_unity = unity_tests and not several and not structural
+    free = _unit_factors(fit) if test_unity else None
     diagnostics: list[Diagnostic] = []
     rows: list[dict[str, Any]] = []
     matrices: dict[str, pd.DataFrame] = {}
     failed: list[str] = []
+    apart: list[str] = []
     intervals: list[pd.DataFrame] = []
     for number, (label, sample) in enumerate(samples.items(), start=1):
         names = list(sample.columns)
@@ -413,7 +438,13 @@ def assess_validity(
             if structural & {a, b} or se == 0.0:
                 se = float("nan")
             band_at = max(abs(r - jointly * se), abs(r + jointly * se))
-            done = _unity_test(fit, a, b, r) if test_unity else _NO_TEST
+            band = classify("latent_correlation", band_at).band or None
+            # Fits to incomplete answers take their time; a pair that is far apart needs none.
+            spared = test_unity and fit.options["missing"] != "listwise" and band == "none"
+            if spared:
+                apart.append(f"{a} ~~ {b}")
+            wanted = test_unity and not spared
+            done = _unity_test(fit, free, a, b, r) if wanted else _NO_TEST
             if done is None:
                 failed.append(f"{a} ~~ {b}")
             test = done or _NO_TEST
@@ -430,7 +461,7 @@ def assess_validity(
                     "ci_upper": r + each * se,
                     "simultaneous_lower": r - jointly * se,
                     "simultaneous_upper": r + jointly * se,
-                    "band": classify("latent_correlation", band_at).band or None,
+                    "band": band,
                     "shared_variance": r**2,
                     "ave_a": ave_a,
                     "ave_b": ave_b,
@@ -449,6 +480,8 @@ def assess_validity(
         )
     if unity_tests and several:
         diagnostics.append(Diagnostic("unity_test_one_group_only", "info"))
+    if apart:
+        diagnostics.append(Diagnostic("unity_test_spared", "info", tuple(apart)))
     if failed:
         diagnostics.append(Diagnostic("unity_test_failed", "warning", tuple(failed)))
     single = tuple(f for f in factors if len(fit.indicators[f]) == 1)

@@ -150,6 +150,25 @@ def test_a_covariate_in_other_units_changes_its_slopes_only(seed: int, levels: l
     np.testing.assert_allclose(other.thresholds - moved, one.thresholds, atol=1e-7)
 
 
+@SETTINGS
+@given(SEED, LEVELS, WAYS, st.randoms(use_true_random=False))
+def test_some_of_the_statistics_are_those_of_some_variables(seed, levels, way, random) -> None:
+    frame = answers(seed, levels)
+    names = [*ITEMS[: len(levels)], "y"]
+    some = random.sample(names, random.randint(2, len(names)))
+    assume(set(some) & set(ITEMS))
+    chosen = block(frame, names, **way).select([*some, *way.get("conditional", [])])
+    direct = block(frame, some, **way)
+    assert chosen.variables == direct.variables
+    np.testing.assert_array_equal(chosen.owner, direct.owner)
+    np.testing.assert_allclose(chosen.thresholds, direct.thresholds, atol=1e-12)
+    np.testing.assert_allclose(chosen.covariance, direct.covariance, atol=2e-9)
+    size = np.sqrt(np.outer(direct.gamma_diagonal, direct.gamma_diagonal))
+    np.testing.assert_allclose(chosen.gamma / size, direct.gamma / size, atol=1e-6)
+    if way.get("conditional"):
+        np.testing.assert_allclose(chosen.slopes, direct.slopes, atol=1e-12)
+
+
 @pytest.mark.parametrize("way", [{}, {"conditional": ["x"]}, {"pairwise": True}])
 def test_influence_is_what_leaving_a_respondent_out_does(way: dict) -> None:
     """Cross-products of scores stand in for second derivatives: alike where the model holds."""

@@ -83,9 +83,11 @@ def test_servqual_has_the_key_of_1988() -> None:
 
 def test_the_study_includes_servqual_and_its_outcomes() -> None:
     study = load_instrument("servqual_study")
-    assert len(study.items) == 51
-    assert list(study.dimension_items()) == ["TAN", "REL", "RES", "ASS", "EMP", "SAT", "RPI"]
-    assert study.items_of("SAT") == ("SAT1", "SAT2", "SAT3", "SAT4")
+    assert len(study.items) == 58
+    quality = ["TAN", "REL", "RES", "ASS", "EMP"]
+    assert list(study.dimension_items()) == [*quality, "SAT", "RPI", "PF", "OSQ", "DIS"]
+    assert study.items_of("SAT") == ("SAT1", "SAT2", "SAT3", "SAT4", "SAT5")
+    assert [i.id for i in study.items if i.reverse and i.battery == "outcome"] == ["SAT5"]
     assert study.items_of("TAN", "outcome") == ()
     assert len(study.items_of("TAN")) == 8
     assert study.item("P10").reverse
@@ -230,3 +232,10 @@ def test_an_instrument_cannot_be_changed() -> None:
         instrument.id = "other"
     with pytest.raises(TypeError):
         instrument.items[0].wording["en"] = "x"
+
+
+def test_brackets_without_end_are_refused(tmp_path):
+    file = tmp_path / "deep.toml"
+    file.write_text("id = " + "[" * 100_000 + "]" * 100_000, encoding="utf-8")
+    with pytest.raises(InstrumentError, match="nested too deeply"):
+        load_instrument(file)

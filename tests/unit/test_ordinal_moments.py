@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import sqvalid as sq
 from sqvalid.errors import EstimationError, OptionError, SurveyError, UnsupportedError
 from sqvalid.moments import moments_from_frame
 
@@ -109,7 +110,7 @@ def test_a_category_that_one_group_lacks_is_named(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("column", "says"),
     [
-        (lambda a: pd.Categorical(a, ordered=True), "pandas categories"),
+        (lambda a: pd.Categorical(a), "pandas categories without an order"),
         (lambda a: a > 2, "true and false"),
         (lambda a: a / 2, "2 different answers that are not whole numbers"),
         (lambda a: np.where(a > 2, "yes", "no"), "not numbers"),
@@ -121,6 +122,20 @@ def test_a_category_that_one_group_lacks_is_named(frame: pd.DataFrame) -> None:
 def test_columns_that_are_no_ordered_item(frame: pd.DataFrame, column, says: str) -> None:
     with pytest.raises(SurveyError, match=says):
         moments_from_frame(frame.assign(a=column(frame["a"])), ITEMS, ordered=ITEMS)
+
+
+def test_ordered_pandas_categories_are_their_numbers(frame: pd.DataFrame) -> None:
+    words = ["never", "seldom", "often", "always"]
+    said = frame["a"].map(dict(enumerate(words, start=1)))
+    said[5] = None
+    typed = frame.assign(a=pd.Categorical(said, categories=words, ordered=True))
+    before = frame.astype({"a": float})
+    before.loc[5, "a"] = np.nan
+    one, other = (moments_from_frame(data, ITEMS, ordered=ITEMS) for data in (before, typed))
+    assert other.n_obs == 199
+    np.testing.assert_array_equal(one.blocks[0].gamma, other.blocks[0].gamma)
+    found = sq.correlate(typed, ITEMS, method="polychoric")
+    np.testing.assert_allclose(found.matrix, other.blocks[0].covariance, atol=1e-12)
 
 
 def test_thirty_categories_are_ordered_categories(frame: pd.DataFrame) -> None:
@@ -169,8 +184,10 @@ def test_covariates_must_be_answered(frame: pd.DataFrame) -> None:
     gaps.loc[10:19, "a"] = np.nan
     gaps.loc[20, ITEMS] = np.nan
     found = moments_from_frame(gaps, ITEMS, ordered=ITEMS, conditional=["x"], pairwise=True)
-    assert found.n_obs == 190
+    # One respondent answered the covariate only.
+    assert found.n_obs == 189
     assert found.n_without_covariate == 10
+    assert found.n_without_answers == 1
 
 
 def test_pairs_without_a_correlation(frame: pd.DataFrame) -> None:
@@ -202,8 +219,15 @@ def test_items_that_determine_each_other(frame: pd.DataFrame, make, sign: str, g
         x = np.empty(len(copies))
         x[order] = np.tile([-1.0, 1.0], len(copies) // 2)
         copies["x"] = x
-    with pytest.raises(SurveyError, match=rf"'a' and 'b' contradict a correlation of {sign},"):
+    with pytest.raises(SurveyError, match=rf"'a' and 'b' set no bound .* it goes to {sign}\."):
         moments_from_frame(copies, ["a", "b", "c"], ordered=ITEMS, conditional=given)
+
+
+def test_items_that_covariates_pull_apart_a_little(frame: pd.DataFrame) -> None:
+    # Limits of the two differ between respondents: no case contradicts one in earnest.
+    merged = frame.assign(b=np.where(frame["a"] > 2, 2, 1))
+    with pytest.raises(SurveyError, match="'a' and 'b' set no bound"):
+        moments_from_frame(merged, ["a", "b"], ordered=["a", "b"], conditional=["x"])
 
 
 def test_an_item_cut_from_a_number(frame: pd.DataFrame) -> None:
@@ -221,7 +245,7 @@ def test_an_item_cut_from_a_number(frame: pd.DataFrame) -> None:
     scaled = (near - near.mean()) / near.std()
     inside = np.digitize(scaled, limits) + 1 == cut["a"]
     assert inside.all()
-    with pytest.raises(SurveyError, match="contradict a correlation of 1"):
+    with pytest.raises(SurveyError, match="it goes to 1"):
         moments_from_frame(cut.assign(y=near), ["a", "y"], ordered=["a"])
 
 

@@ -237,8 +237,19 @@ def test_sha256_depends_on_content_only() -> None:
 @pytest.mark.parametrize("lang", wording.languages())
 def test_every_audit_step_has_words(lang: str) -> None:
     details = {"file": "f", "n_columns": 2, "n_codes": 3, "reason": "r", "items": ("a", "b")}
+    details |= {"kind": "gap", "n_cells": 2, "rows": (1, 2)}
     steps = {key.split(".")[1] for key in wording.keys(lang) if key.startswith("audit.")}
-    assert steps == {"read", "words", "built", "dropped", "recoded", "reverse_keyed"}
+    assert steps == {
+        "read",
+        "words",
+        "built",
+        "dropped",
+        "recoded",
+        "reverse_keyed",
+        "gaps",
+        "head",
+        "out_of_range",
+    }
     for step in steps:
         assert "{" not in AuditEntry(step, details, 5, 4).sentence(lang)
 
@@ -311,7 +322,10 @@ def test_a_missing_group_column(answers: pd.DataFrame) -> None:
 
 def test_bundled_demo() -> None:
     survey = load_dataset("servqual_demo")
-    assert list(survey.dimensions) == ["TAN", "REL", "RES", "ASS", "EMP", "SAT", "RPI"]
+    quality = ["TAN", "REL", "RES", "ASS", "EMP"]
+    assert list(survey.dimensions) == [*quality, "SAT", "RPI", "PF", "OSQ", "DIS"]
+    # Codes of the file that stand for no answer are none.
+    assert survey.data.max().max() == 7
     keyed = survey.reverse_keyed()
     check_items(keyed.frame, keyed.items, group="branch")
     # Once turned, every pair of items goes the same way; before, the negative ones do not.
@@ -322,3 +336,67 @@ def test_bundled_demo() -> None:
     assert survey.instrument == load_instrument("servqual_study")
     with pytest.raises(OptionError, match="servqual_dem"):
         load_dataset("servqual_dem")
+
+
+# --- scales and reverse items without an instrument, gap scores ----------------------------
+
+
+def test_scales_of_ones_own_refuse_and_turn():
+    frame = pd.DataFrame({"a": [1.0, 5.0, 2.0], "b": [1.0, 2.0, 4.0]})
+    survey = Survey(
+        frame, dimensions={"F": ["a", "b"]}, scales={"a": (1, 5), "b": (1, 5)}, reverse={"b"}
+    )
+    assert survey.unturned_items == ("b",)
+    turned = survey.reverse_keyed()
+    assert turned.frame["b"].tolist() == [5.0, 4.0, 2.0]
+    assert turned.reverse_keyed() is turned
+    with pytest.raises(SurveyError, match=r"outside the scale of 1 to 4 \(item 'a', row 1: 5\)"):
+        Survey(frame, dimensions={"F": ["a"]}, scales={"a": (1, 4)})
+    with pytest.raises(SurveyError, match="its scale is not known"):
+        Survey(frame, dimensions={"F": ["a"]}, reverse={"b"})
+    with pytest.raises(SurveyError, match="scale of item 'a' is"):
+        Survey(frame, dimensions={"F": ["a"]}, scales={"a": (4, 1)})
+
+
+def test_gap_scores_are_differences_of_turned_answers():
+    from sqvalid.instruments import load_instrument
+
+    servqual = load_instrument("servqual")
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(
+        rng.integers(1, 8, (30, 44)).astype(float), columns=list(servqual.item_ids)
+    )
+    frame.loc[3, "E10"] = np.nan
+    survey = Survey(frame, servqual)
+    gaps = survey.gap_scores()
+    # Item 10 is worded in reverse in both batteries: (8 - P) - (8 - E).
+    expected = (8 - frame["P10"]) - (8 - frame["E10"])
+    assert np.isnan(gaps.frame["G10"].iloc[3])
+    pd.testing.assert_series_equal(gaps.frame["G10"], expected, check_names=False)
+    pd.testing.assert_series_equal(gaps.frame["G1"], frame["P1"] - frame["E1"], check_names=False)
+    assert gaps.dimensions["RES"] == ("G10", "G11", "G12", "G13")
+    assert [entry.step for entry in gaps.audit][-2:] == ["reverse_keyed", "gaps"]
+    for lang in ("en", "zh"):
+        assert "G22" in gaps.audit[-1].sentence(lang)
+    with pytest.raises(SurveyError, match="no statement in both batteries"):
+        Survey(frame.filter(like="P"), servqual).gap_scores()
+    with pytest.raises(SurveyError, match="need an instrument"):
+        Survey(frame, dimensions={"F": ["P1", "P2"]}).gap_scores()
+
+
+def test_answers_off_the_scale_listed_or_made_missing(tmp_path):
+    from sqvalid.survey import read_survey
+
+    frame = pd.DataFrame({"a": [1, 6, 2, 0], "b": [1, 2, 9, 4], "c": [9, 9, 9, 9]})
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    given = {"dimensions": {"F": ["a", "b"]}, "scale": (1, 5)}
+    with pytest.raises(SurveyError, match=r"3 answers lie outside .*'a', row 3: 6.*'b', row 4: 9"):
+        read_survey(tmp_path / "d.csv", **given)
+    survey = read_survey(tmp_path / "d.csv", **given, out_of_range="missing")
+    assert survey.data.isna().sum().to_dict() == {"a": 2, "b": 1}
+    assert survey.frame["c"].tolist() == [9, 9, 9, 9]
+    assert "(3)" in survey.audit[-1].sentence()
+    wide = read_survey(
+        tmp_path / "d.csv", dimensions=given["dimensions"], scale={"F": (0, 6), "b": (1, 9)}
+    )
+    assert wide.scales == {"a": (0.0, 6.0), "b": (1.0, 9.0)}

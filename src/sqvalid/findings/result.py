@@ -16,6 +16,7 @@ from sqvalid.findings.ledger import Ledger, Link
 
 if TYPE_CHECKING:
     from sqvalid.effects import Effects
+    from sqvalid.exploratory import EfaResult, Factorability, Proposal, Retention
     from sqvalid.hypotheses import HypothesisTests
     from sqvalid.instruments import Instrument
     from sqvalid.invariance import Invariance
@@ -27,7 +28,37 @@ if TYPE_CHECKING:
     from sqvalid.survey import Survey
     from sqvalid.validity import Validity
 
-__all__ = ["StudyResult"]
+__all__ = ["Exploration", "StudyResult"]
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """How the answers were divided between finding a structure and testing it.
+
+    Parameters
+    ----------
+    n_explored, n_confirmed : int
+        Respondents of the two parts, after exclusions.
+    share : float
+        Part of the respondents that was planned for the exploration.
+    seed : int
+        Of the division.
+    stratify : str
+        Column within whose values the answers were divided; empty without one.
+    items : tuple of str
+        What was explored.
+    proposal : Proposal, optional
+        What became of each item, and the model that the other part tests; None where the plan
+        states the measurement model.
+    """
+
+    n_explored: int
+    n_confirmed: int
+    share: float
+    seed: int
+    stratify: str
+    items: tuple[str, ...]
+    proposal: Proposal | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -86,6 +117,18 @@ class StudyResult(Result):
         Whether the groups can be compared.
     sensitivity : pandas.DataFrame, optional
         Results with and without flagged respondents: ``all without_flagged difference``.
+    missing_methods : pandas.DataFrame, optional
+        Every verdict under either treatment of missing answers: ``kind name listwise fiml``.
+    factorability : Factorability, optional
+        Whether the items have enough in common to be factored.
+    retention : Retention, optional
+        How many factors they have by several rules.
+    efa : EfaResult, optional
+        Exploratory solution. In a study that confirms it is a diagnostic on the same respondents
+        as the confirmatory model, with as many factors as that model has, and confirms nothing;
+        in one that develops it is of the explored part alone.
+    exploration : Exploration, optional
+        The division of the answers in a study that develops; None in one that confirms.
     """
 
     title: str
@@ -115,6 +158,10 @@ class StudyResult(Result):
     invariance: Invariance | None = None
     sensitivity: pd.DataFrame | None = None
     missing_methods: pd.DataFrame | None = None
+    factorability: Factorability | None = None
+    retention: Retention | None = None
+    efa: EfaResult | None = None
+    exploration: Exploration | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "opinions", MappingProxyType(dict(self.opinions)))
@@ -127,12 +174,14 @@ class StudyResult(Result):
         if self.validity is not None:
             parts.append(self.validity.reliability)
         parts += [self.effects, self.screening, self.rivals, self.hypotheses, self.invariance]
+        parts += [self.factorability, self.retention, self.efa]
+        parts += [None if self.exploration is None else self.exploration.proposal]
         parts += self.opinions.values()
         seen: dict[str, Diagnostic] = {}
         for diagnostic in self.notes:
             seen.setdefault(repr(diagnostic), diagnostic)
         for part in parts:
-            for diagnostic in () if part is None else part.diagnostics:
+            for diagnostic in getattr(part, "diagnostics", ()):
                 seen.setdefault(repr(diagnostic), diagnostic)
         return tuple(seen.values())
 
@@ -189,9 +238,28 @@ class StudyResult(Result):
             "invariance": part(self.invariance),
             "sensitivity": self.sensitivity,
             "missing_methods": self.missing_methods,
+            "factorability": part(self.factorability),
+            "retention": part(self.retention),
+            "efa": part(self.efa),
+            "exploration": _exploration_payload(self.exploration),
             "second_opinion": {name: part(opinion) for name, opinion in self.opinions.items()},
         }
 
 
 def _link_payload(link: Link) -> dict[str, Any]:
     return {"state": link.state, "blocked_by": link.blocked_by, "judgements": link.judgements}
+
+
+def _exploration_payload(exploration: Exploration | None) -> dict[str, Any] | None:
+    if exploration is None:
+        return None
+    proposal = exploration.proposal
+    return {
+        "n_explored": exploration.n_explored,
+        "n_confirmed": exploration.n_confirmed,
+        "share": exploration.share,
+        "seed": exploration.seed,
+        "stratify": exploration.stratify,
+        "items": list(exploration.items),
+        "proposal": None if proposal is None else proposal.to_dict(),
+    }

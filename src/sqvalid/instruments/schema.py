@@ -310,6 +310,11 @@ def _read(path: Path, locate: Callable[[str, Path], Path], trail: tuple[Path, ..
             f"Instrument file {str(path)!r} is not valid TOML: {error}.",
             remedy="Correct the line that is named.",
         ) from error
+    except RecursionError:
+        raise InstrumentError(
+            f"Instrument file {str(path)!r} has brackets that are nested too deeply.",
+            remedy="No key of an instrument needs them; look for a row of brackets.",
+        ) from None
     except OSError as error:
         raise InstrumentError(
             f"Instrument file {str(path)!r} cannot be read: {error.strerror}.",

@@ -381,13 +381,13 @@ def filled_jacobian(slots: Slots, state: State, plan: StatisticPlan) -> Filled:
     wanted[items, chosen] = -2.0 * state.matrices["delta"][items] ** -3.0
     # Less what each parameter does to the variance by itself.
     wanted -= 2.0 * state.c[:, slots.a] * state.c[:, slots.b] * slots.s
-    disturbance = np.zeros((len(plan.lifted), slots.n_parameters))
+    disturbance: Array = np.zeros((len(plan.lifted), slots.n_parameters))
     if len(plan.lifted):
         reach = state.a_matrix[np.ix_(plan.lifted_factor, plan.lifted_factor)]
-        disturbance = np.linalg.solve(reach**2, wanted[plan.lifted])
+        disturbance = np.asarray(np.linalg.solve(reach**2, wanted[plan.lifted]), np.float64)
         wanted -= state.c[:, p + plan.lifted_factor] ** 2 @ disturbance
         wanted[plan.lifted] = disturbance
-    return Filled(wanted[plan.ordered], np.asarray(disturbance))
+    return Filled(wanted[plan.ordered], disturbance)
 
 
 def joint_state(slots: Slots, theta: Array, local: Local) -> State:

@@ -3,6 +3,7 @@ r"""Fit of a model for ordered answers: robust indices, residuals and their stan
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from sqvalid.errors import UnsupportedError
 from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
@@ -330,3 +331,29 @@ def _in_correlations(values: Array, target: OrdinalTarget, implied: Array, kind:
         out[start:middle] /= sd[plan.numeric] ** 2
         out[middle:] /= sd[plan.first] * sd[plan.second]
     return out
+
+
+def numeric_means(estimate: Estimate, g: int, values: Array) -> pd.Series:
+    """Residual means of a group, from those of thresholds and minus means; 0 for ordered items."""
+    target = _target(estimate, g)
+    observed = target.block.variables
+    given = set(target.block.conditional)
+    out = pd.Series(0.0, index=[name for name in observed if name not in given])
+    for place, tau, value in zip(target.plan.owner, target.plan.tau, values, strict=False):
+        if tau < 0:
+            out[observed[place]] = -value
+    return out
+
+
+def threshold_series(estimate: Estimate, g: int, values: Array) -> pd.Series:
+    """Thresholds of a group by name, ``item|t1``, from statistics that begin with them."""
+    plan = _target(estimate, g).plan
+    count: dict[str, int] = {}
+    labels = []
+    for name in estimate.problem.slots[g].layout.thresholds:
+        count[name] = count.get(name, 0) + 1
+        labels.append(f"{name}|t{count[name]}")
+    cuts = np.full(len(labels), np.nan)
+    keep = np.flatnonzero(plan.tau >= 0)
+    cuts[plan.tau[keep]] = values[keep]
+    return pd.Series(cuts, index=labels)

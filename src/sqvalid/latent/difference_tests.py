@@ -24,7 +24,6 @@ from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.inference import (
     InformationKind,
     constrained_inverse,
-    first_order_information,
     information_matrix,
 )
 from sqvalid.latent.options import FitOptions
@@ -138,11 +137,15 @@ def scaling_at(
         return None, True
     tangent = tangent_basis(problem.constraints.active_jacobian(theta))
     kind: InformationKind = options.information  # type: ignore[assignment]
-    information = information_matrix(kind, problem.objective, locals_, problem.blocks)
+    information = information_matrix(
+        kind, problem.objective, locals_, problem.blocks, options.h1_information
+    )
     inverse = constrained_inverse(information, tangent)
     first_order = None
     if "yuan.bentler.mplus" in options.tests:
-        first_order = first_order_information(problem.objective, locals_, problem.blocks)
+        first_order = information_matrix(
+            "first.order", problem.objective, locals_, problem.blocks, options.h1_information
+        )
     tests = run_tests(
         problem, options, _view(problem, locals_, inverse.matrix, tangent), first_order
     )

@@ -120,6 +120,13 @@ class Estimate:
         return Baseline(plain.stat, int(plain.df), factor)
 
     @property
+    def weighting_locals(self) -> tuple[Local, ...]:
+        """Matrices with the weights that information and score tests are built on."""
+        return inference.weighting_locals(
+            self.options.h1_information, self.problem.objective, self.locals_, self.problem.blocks
+        )
+
+    @property
     def theta(self) -> Array:
         """Free parameters."""
         return self.solution.theta
@@ -291,11 +298,14 @@ def estimate(
         problem.objective,
         locals_,
         problem.blocks,
+        options.h1_information,
     )
     inverse = inference.constrained_inverse(information, tangent)
     first_order = None
     if options.se in SANDWICHES or "yuan.bentler.mplus" in options.tests:
-        first_order = inference.first_order_information(problem.objective, locals_, problem.blocks)
+        first_order = inference.information_matrix(
+            "first.order", problem.objective, locals_, problem.blocks, options.h1_information
+        )
     chisq = 2.0 * problem.multiplier * problem.objective.value_at(locals_)
     view = View(
         objective=problem.objective,

@@ -198,7 +198,7 @@ def _moments(
         variables,
         group=group,
         incomplete=missing != "listwise",
-        given=_covariates(spec) if fixed_x else (),
+        given=_covariates(spec) if fixed_x and missing != "fiml.x" else (),
         **columns,
     )
 
@@ -479,6 +479,9 @@ def _gaps(moments: Moments) -> tuple[Diagnostic, ...]:
         if n:
             found.append(Diagnostic(code, "warning", values={"n": n}))
     for block in moments.blocks:
+        if not block.is_settled:
+            where = (block.group,) if block.group else ()
+            found.append(Diagnostic("moments_at_the_edge", "warning", where, {"n": block.n_obs}))
         if (
             block.patterns is None
             or not (pairs := np.argwhere(np.tril(block.patterns.undetermined))).size
@@ -564,10 +567,16 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
     data : DataFrame, Survey or Moments, optional
         Answers, one row per respondent; rows with a missing answer are left out and counted,
         unless ``missing="fiml"`` keeps them (full-information maximum likelihood, for answers
-        missing at random). Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
+        missing at random; respondents without a fixed covariate only with ``"fiml.x"``, which
+        takes covariates and answers as normal together). Or give a matrix: ``cov=``,
+        ``n_obs=`` and perhaps ``mean=``.
     **options
         ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
-        "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,
+        "ULSMV", "WLS", "DWLS", "WLSM", "WLSMV", "WLSMVS"), ``group``, ``group_equal``,
+        ``group_partial``, ``ordered`` (names of items whose answers are ordered categories, or
+        True for all; by default columns of an ordered type, and items of an instrument with
+        fewer than five categories; the estimator is then "WLSMV" unless another is named),
+        ``parameterization`` ("delta", "theta"), ``conditional_x``, ``missing``,
         ``std_lv``, ``effect_coding``, ``meanstructure``, ``fixed_x``, ``orthogonal``,
         ``likelihood`` ("normal", "wishart"), ``bounds`` ("none", "pos.var"), ``se``, ``test``,
         ``information`` ("expected", "observed", "first.order"), ``start``, ``seed``,

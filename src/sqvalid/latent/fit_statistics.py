@@ -17,9 +17,10 @@ from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.constraints import unconstrained
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective, gather_expected
 from sqvalid.latent.implied import Array, Layout, Place, Slots, empty_matrices, make_slots, put
+from sqvalid.latent.inference import InformationKind
 from sqvalid.latent.least_squares import half_vector, stacked_jacobian
 from sqvalid.latent.optimiser import minimise
-from sqvalid.latent.options import FitOptions
+from sqvalid.latent.options import SANDWICHES, FitOptions
 from sqvalid.latent.problem import Problem, equality_rank
 from sqvalid.latent.reference_models import baseline_df, baseline_half_f
 from sqvalid.latent.robust import ScaledStatistic
@@ -363,12 +364,19 @@ def baseline_view(problem: Problem) -> View:
         base = empty_matrices(layout)
         places, values = [], []
         helpers = {j for j, name in enumerate(block.variables) if name in problem.auxiliary}
+        begin_means = np.zeros(0) if target.means is None else target.means
+        begin_variance = np.diag(target.covariance)
+        if target.patterns is not None and not helpers:
+            # Without others beside them, these are their estimates.
+            begin_means, begin_variance = full_information.available_moments(block)
         for j in range(block.n_variables):
             for i in range(j + 1):
                 if i != j and not (i in exogenous and j in exogenous) and not {i, j} & helpers:
                     df += 1
                     continue
                 place, value = Place("theta", j, i), float(target.covariance[j, i])
+                if i == j and j not in exogenous:
+                    value = float(begin_variance[j])
                 if i in fixed and j in fixed:
                     put(base, place, value)
                 else:
@@ -380,7 +388,7 @@ def baseline_view(problem: Problem) -> View:
                     base["nu"][j] = mean
                 else:
                     places.append(Place("nu", j, 0))
-                    values.append(mean)
+                    values.append(mean if j in exogenous else float(begin_means[j]))
         slots_list.append(
             make_slots(
                 layout, base, places, range(count, count + len(places)), target.means is not None
@@ -425,12 +433,23 @@ def _quick_baseline(problem: Problem) -> ScaledStatistic:
     return _plain(2.0 * problem.multiplier * half_f, df)
 
 
-def _own_trace(view: View, problem: Problem) -> float:
-    """Trace of inverse observed information times the scores' spread, at a set of estimates."""
-    spread = inference.first_order_information(view.objective, view.locals_, problem.blocks)
-    hessian = view.objective.hessian(view.locals_)
-    bread = inference.constrained_inverse(hessian, view.tangent).matrix
+def _own_trace(view: View, problem: Problem, options: FitOptions) -> float:
+    """Trace of the inverse information times the scores' spread, at a set of estimates."""
+    kind: InformationKind = options.information if _is_asked_for(options) else "observed"  # type: ignore[assignment]
+    given = (view.objective, view.locals_, problem.blocks, options.h1_information)
+    spread = inference.information_matrix("first.order", *given)
+    information = inference.information_matrix(kind, *given)
+    bread = inference.constrained_inverse(information, view.tangent).matrix
     return inference.score_trace(bread, spread)
+
+
+def _is_asked_for(options: FitOptions) -> bool:
+    """Whether the information is the one for the test as well.
+
+    Robust standard errors have the observed one unless another is asked for; otherwise it is
+    that of the standard errors only, as in lavaan.
+    """
+    return options.information == "observed" or options.se in SANDWICHES
 
 
 @dataclass(frozen=True)
@@ -457,17 +476,17 @@ def _yuan_bentler_mplus(
         assert base_view is not None
         trace_h1 = sum(
             full_information.saturated_trace(
-                block, fixed=problem.fixed_index(g), observed=options.information != "expected"
+                block, fixed=problem.fixed_index(g), information=options.information
             )
             for g, block in enumerate(problem.blocks)
         )
-        trace_b = _own_trace(base_view, problem)
+        trace_b = _own_trace(base_view, problem, options)
     elif base_view is not None:
         trace_h1 = sum(
             inference.saturated_trace(block, with_means=means, fixed=problem.fixed_index(g))
             for g, block in enumerate(problem.blocks)
         )
-        trace_b = _own_trace(base_view, problem)
+        trace_b = _own_trace(base_view, problem, options)
     for g, block in enumerate(problem.blocks if base_view is None else ()):
         fixed, exogenous = problem.fixed_index(g), problem.exogenous_index(g)
         trace_h1 += inference.saturated_trace(block, with_means=means, fixed=fixed)
@@ -479,8 +498,8 @@ def _yuan_bentler_mplus(
     n_free = problem.table.n_free
     rank = equality_rank(problem.constraints, problem.table, problem.blocks)
     df, base_df = view.df, int(baseline.df)
-    factor = (trace_h1 - trace_h0) / df if df > 0 else float("nan")
-    base_factor = (trace_h1 - trace_b) / base_df if base_df > 0 else float("nan")
+    factor = _positive((trace_h1 - trace_h0) / df) if df > 0 else float("nan")
+    base_factor = _positive((trace_h1 - trace_b) / base_df) if base_df > 0 else float("nan")
     return _YuanBentler(
         ScaledStatistic(view.chisq / factor if df > 0 else view.chisq, df, factor, 0.0, factor),
         ScaledStatistic(baseline.stat / base_factor, base_df, base_factor, 0.0, base_factor),
@@ -488,6 +507,11 @@ def _yuan_bentler_mplus(
         trace_h0 / n_free if n_free else float("nan"),
         trace_h1 / (df + n_free - rank),
     )
+
+
+def _positive(factor: float) -> float:
+    """A scaling factor; NaN for one that is not positive, which divides nothing."""
+    return factor if factor > 0 else float("nan")
 
 
 def run_tests(
@@ -507,12 +531,13 @@ def run_tests(
         return _categorical_tests(problem, options, view)
     statistics = {"standard": _plain(view.chisq, view.df)}
     by_formula = {"standard", "yuan.bentler.mplus", "bollen.stine"}
-    quick = (
-        options.discrepancy == "ML"
-        and set(options.tests) <= by_formula
-        and not problem.is_incomplete
-        and not problem.auxiliary
+    # Baselines whose estimates or traces have no closed form.
+    own_baseline = (
+        problem.is_incomplete
+        or bool(problem.auxiliary)
+        or ("yuan.bentler.mplus" in options.tests and options.h1_information == "unstructured")
     )
+    quick = options.discrepancy == "ML" and set(options.tests) <= by_formula and not own_baseline
     base_view = None if quick else baseline_view(problem)
     baseline = {
         "standard": _quick_baseline(problem)
@@ -533,7 +558,7 @@ def run_tests(
             baseline["standard"],
             first_order,
             observed,
-            base_view if problem.is_incomplete or problem.auxiliary else None,
+            base_view if own_baseline else None,
         )
         statistics["yuan.bentler.mplus"] = yb.model
         baseline["yuan.bentler.mplus"] = yb.baseline
@@ -612,10 +637,13 @@ def _independence(target: OrdinalTarget) -> tuple[float, robust.Traces]:
 
 
 def _yuan_bentler_bread(options: FitOptions, view: View) -> Array:
-    """Observed information, unless tests with expected weights stand beside this one."""
+    """Inverse information that the test is built on.
+
+    The observed one, unless another is asked for or tests with expected weights stand beside it.
+    """
     if any(name in SCALED and name != "yuan.bentler.mplus" for name in options.tests):
         return view.inverse
-    if options.information == "observed":
+    if _is_asked_for(options):
         return view.inverse
     hessian = view.objective.hessian(view.locals_)
     return inference.constrained_inverse(hessian, view.tangent).matrix

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from sqvalid.latent import fourth_moments, full_information
-from sqvalid.latent.discrepancy import Local, Objective
+from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective
 from sqvalid.latent.implied import Array, Slots, invert_positive_definite
 from sqvalid.latent.sampling import cluster_correction, cluster_order, independent_sums
 from sqvalid.moments import Block
@@ -76,20 +76,56 @@ def first_order_information(
     return out
 
 
+def weighting_locals(
+    h1_information: str,
+    objective: Objective,
+    locals_: Sequence[Local],
+    blocks: Sequence[Block],
+) -> tuple[Local, ...]:
+    """Matrices whose weights are those of the moments that the information is taken at.
+
+    Parameters
+    ----------
+    h1_information : {"structured", "unstructured"}
+        The implied moments, or those of the saturated model; least squares have their own weights.
+    """
+    likelihood = isinstance(
+        objective.estimator, (MaximumLikelihood, full_information.FullInformation)
+    )
+    if h1_information == "structured" or not likelihood:
+        return tuple(locals_)
+    out = []
+    for target, local, block in zip(objective.targets, locals_, blocks, strict=True):
+        products = local.products
+        if products is not None:
+            products = full_information.saturated_products(block)
+        found = invert_positive_definite(target.covariance)
+        assert found is not None
+        state = local.state
+        if block.means is not None:
+            state = replace(state, mu=block.means)
+        g = state.c.T @ (found[0] if products is None else products.inverse) @ state.c
+        out.append(replace(local, state=state, g=g, sigma_inverse=found[0], products=products))
+    return tuple(out)
+
+
 def information_matrix(
     kind: InformationKind,
     objective: Objective,
     locals_: Sequence[Local],
     blocks: Sequence[Block],
+    h1_information: str = "structured",
 ) -> Array:
-    """Information per observation, shape (q, q)."""
-    match kind:
-        case "expected":
-            return objective.expected(locals_)
-        case "observed":
-            return objective.hessian(locals_)
-        case "first.order":
-            return first_order_information(objective, locals_, blocks)
+    """Information per observation, shape (q, q).
+
+    The observed one is the Hessian whatever `h1_information`, as in lavaan.
+    """
+    if kind == "observed":
+        return objective.hessian(locals_)
+    weights = weighting_locals(h1_information, objective, locals_, blocks)
+    if kind == "expected":
+        return objective.expected(weights)
+    return first_order_information(objective, weights, blocks)
 
 
 @dataclass(frozen=True, eq=False)

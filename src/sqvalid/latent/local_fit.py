@@ -19,10 +19,10 @@ from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import moment_weight
 from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
 from sqvalid.latent.implied import Array, moment_jacobian
+from sqvalid.latent.moment_weights import first_order_information
 from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.sampling import refuse_sampling
-from sqvalid.moments.patterns import saturated_information
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 
@@ -90,14 +90,23 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     """Weights in place of the information, where they are not normal-theory ones at Sigma."""
     options, problem = estimate.options, estimate.problem
     if problem.is_incomplete:
-        observed = options.information != "expected"
         out = []
-        for local in estimate.locals_:
+        for block, local in zip(problem.blocks, estimate.weighting_locals, strict=True):
             assert local.products is not None
-            out.append(saturated_information(local.products, observed=observed))
+            out.append(
+                full_information.moment_information(
+                    options.information, block, local.products, local.state.mu
+                )
+            )
         return out
     if options.discrepancy == "ML" and options.h1_information == "structured":
         return None
+    if options.discrepancy == "ML" and options.information == "first.order":
+        return [
+            first_order_information(block.cases, target.covariance, target.means)
+            for block, target in zip(problem.blocks, problem.objective.targets, strict=True)
+            if block.cases is not None
+        ]
     return [
         moment_weight(problem, options, g, local).dense(
             len(target.covariance), with_means=target.means is not None
@@ -135,7 +144,7 @@ def _given_spreads(estimate: Estimate) -> list[Array] | None:
             block,
             fixed=problem.fixed_index(g),
             robust=options.se in SANDWICHES,
-            observed=options.information != "expected",
+            information=options.information,
         )
         for g, block in enumerate(problem.blocks)
     ]

@@ -128,21 +128,20 @@ def modification_tests(estimate: Estimate) -> Modifications:
     """Score tests of every candidate of every group."""
     problem = estimate.problem
     q = problem.objective.n_free
-    inverse = constrained_inverse(
-        problem.objective.expected(estimate.locals_), estimate.tangent
-    ).matrix
+    weights = estimate.weighting_locals
+    inverse = constrained_inverse(problem.objective.expected(weights), estimate.tangent).matrix
     rows: list[Row] = []
     mi: list[Array] = []
     epc: list[Array] = []
-    for g, (slots, target, local) in enumerate(
-        zip(problem.slots, problem.objective.targets, estimate.locals_, strict=True)
+    for g, (slots, target, local, weight) in enumerate(
+        zip(problem.slots, problem.objective.targets, estimate.locals_, weights, strict=True)
     ):
         found, places = _located(slots.layout, list(candidates(problem.table, g + 1)))
         if not found:
             continue
         more = make_slots(slots.layout, slots.base, places, range(len(found)), slots.has_means)
         both = _extended(slots, places, 0)
-        information = target.weight * problem.objective.estimator.expected(both, target, local)
+        information = target.weight * problem.objective.estimator.expected(both, target, weight)
         k = slots.n_parameters
         cross = np.zeros((q, len(found)))
         np.add.at(cross, slots.target, information[:k, k:])

@@ -87,11 +87,17 @@ TESTS = (
     "browne.residual.adf.model",
     "bollen.stine",
 )
-MISSING = ("listwise", "fiml", "two.stage", "robust.two.stage", "pairwise")
+MISSING = ("listwise", "fiml", "fiml.x", "two.stage", "robust.two.stage", "pairwise")
+FULL_INFORMATION = ("fiml", "fiml.x")
 TWO_STAGE = ("two.stage", "robust.two.stage")
 # lavaan's other names of the same thing.
-MISSING_ALIASES = {"ml": "fiml", "direct": "fiml"}
-_MISSING_LATER = ("ml.x", "fiml.x", "available.cases")
+MISSING_ALIASES = {
+    "ml": "fiml",
+    "direct": "fiml",
+    "ml.x": "fiml.x",
+    "direct.x": "fiml.x",
+}
+_MISSING_LATER = ("available.cases",)
 # Tests and standard errors that know of missing answers.
 _INCOMPLETE_TESTS = ("standard", "yuan.bentler.mplus")
 _INCOMPLETE_SE = ("standard", "robust.huber.white", "robust.cluster", "bootstrap", "none")
@@ -234,9 +240,9 @@ def resolve_estimator(
         raise UnsupportedError("se='robust.huber.white' goes with maximum likelihood.")
     if "yuan.bentler.mplus" in asked and row.discrepancy != "ML":
         raise UnsupportedError("test='yuan.bentler.mplus' goes with maximum likelihood.")
-    if missing == "fiml":
+    if missing in FULL_INFORMATION:
         _check_incomplete(estimator, row.discrepancy, resolved_se, asked)
-    if information is None and missing == "fiml" and row.information == "expected":
+    if information is None and missing in FULL_INFORMATION and row.information == "expected":
         # Under missingness at random only the observed information is right.
         resolved = "observed"
     elif information is None:

@@ -101,7 +101,7 @@ def _by_data(
         typed = {
             name
             for name in outcomes
-            if name in data.columns
+            if list(data.columns).count(name) == 1
             and isinstance(data[name].dtype, pd.CategoricalDtype)
             and data[name].dtype.ordered
         }

@@ -16,7 +16,7 @@ from scipy.special import log_ndtr, ndtr
 
 from sqvalid.errors import UnsupportedError
 from sqvalid.latent.categorical import OrdinalLocal
-from sqvalid.latent.implied import Array, Layout, State
+from sqvalid.latent.implied import Array, Index, Layout, State
 from sqvalid.moments import Block
 from sqvalid.moments.bivariate import FAR, density
 
@@ -84,11 +84,13 @@ def ordinal_scores(
     unexplained = answers.location - state.eta[:m] @ weights.T
     if len(plan.given):
         unexplained = unexplained - (mean - state.eta[:m]) @ weights.T
-    precision = _VAGUE * np.eye(m)
+    precision: Array = _VAGUE * np.eye(m)
     if method == "regression":
-        precision = np.linalg.pinv(factors, rcond=1e-12, hermitian=True)
+        precision = np.asarray(np.linalg.pinv(factors, rcond=1e-12, hermitian=True), np.float64)
     spread = np.sqrt(np.maximum(np.diag(factors), 1e-12))
-    return _search(answers, weights, sd, unexplained, mean, precision, spread)
+    return _search(
+        answers, np.asarray(weights, np.float64), sd, unexplained, mean, precision, spread
+    )
 
 
 class _Answers:
@@ -109,7 +111,7 @@ class _Answers:
 
     @classmethod
     def of(
-        cls, state: State, layout: Layout, here: OrdinalLocal, block: Block, modelled: Array
+        cls, state: State, layout: Layout, here: OrdinalLocal, block: Block, modelled: Index
     ) -> _Answers:
         """Cut the cases of a block at the model's thresholds."""
         assert block.cases is not None
@@ -218,7 +220,7 @@ def _derivatives(
     eta: Array,
     mean: Array,
     precision: Array,
-    active: Array,
+    active: Index,
 ) -> tuple[Array, Array]:
     """Gradient (a, m) and minus Hessian (a, m, m) of the log density of some respondents."""
     low, high, z = (part[active] for part in _standard(answers, weights, sd, shift, eta))

@@ -13,19 +13,18 @@ import pandas as pd
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, UnsupportedError, check_choice
 from sqvalid.latent import fit_indices, global_fit, local_fit, parameter_frames
-from sqvalid.latent.categorical import OrdinalLocal, OrdinalTarget, StatisticPlan
-from sqvalid.latent.categorical_fit import ordinal_residuals
+from sqvalid.latent.categorical import OrdinalLocal, OrdinalTarget
+from sqvalid.latent.categorical_fit import numeric_means, ordinal_residuals, threshold_series
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fourth_moments import has_only_gamma
 from sqvalid.latent.implied import MATRICES, Array
 from sqvalid.latent.inference import InformationKind, constrained_inverse, information_matrix
 from sqvalid.latent.options import FitOptions
-from sqvalid.latent.ordinal_scores import ordinal_scores
 from sqvalid.latent.parameter_table import ParameterTable
 from sqvalid.latent.reference_models import Baseline
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.residuals import Residuals
-from sqvalid.latent.scores import factor_scores
+from sqvalid.latent.score_frame import score_frame
 from sqvalid.latent.standardize import Deviations
 from sqvalid.latent.threads import single_thread
 from sqvalid.moments import Moments
@@ -270,7 +269,13 @@ class FitResult(Result):
         ):
             raise UnsupportedError("First-order information needs the answers, not a matrix.")
         info: InformationKind = kind  # type: ignore[assignment]
-        matrix = information_matrix(info, problem.objective, self.estimate.locals_, problem.blocks)
+        matrix = information_matrix(
+            info,
+            problem.objective,
+            self.estimate.locals_,
+            problem.blocks,
+            self.fit_options.h1_information,
+        )
         names = [row.name for row in self.table.free_rows()]
         return pd.DataFrame(matrix, index=names, columns=names)
 
@@ -449,7 +454,7 @@ class FitResult(Result):
         """Residuals of means; NaN where the model has no mean structure."""
         if self.fit_options.is_categorical:
             parts = ordinal_residuals(self.estimate, kind)
-            return self._per_group(lambda g: self._numeric_means(g, parts[g][1]))
+            return self._per_group(lambda g: numeric_means(self.estimate, g, parts[g][1]))
         found = self._residuals(kind)
 
         def one(g: int) -> pd.Series:
@@ -458,15 +463,6 @@ class FitResult(Result):
             return pd.Series(np.full(len(names), np.nan) if means is None else means, index=names)
 
         return self._per_group(one)
-
-    def _numeric_means(self, g: int, values: Array) -> pd.Series:
-        """Residual means from those of thresholds and minus means; zero for ordered items."""
-        plan = self._plan(g)
-        out = pd.Series(0.0, index=self._modelled(g))
-        for place, tau, value in zip(plan.owner, plan.tau, values, strict=True):
-            if tau < 0:
-                out[self.table.observed[g][place]] = -value
-        return out
 
     def threshold_residuals(self, kind: str = "raw") -> pd.Series | dict[str, pd.Series]:
         """Residuals of the thresholds of ordered items, named ``item|t1``.
@@ -480,25 +476,7 @@ class FitResult(Result):
         if not self.fit_options.is_categorical:
             return self._per_group(lambda g: pd.Series(dtype=float))
         parts = ordinal_residuals(self.estimate, kind)
-        return self._per_group(lambda g: self._threshold_series(g, parts[g][1]))
-
-    def _threshold_series(self, g: int, values: Array) -> pd.Series:
-        """Values of thresholds and minus means as those of thresholds by name."""
-        plan, layout = self._plan(g), self.estimate.problem.slots[g].layout
-        count: dict[str, int] = {}
-        names = []
-        for name in layout.thresholds:
-            count[name] = count.get(name, 0) + 1
-            names.append(f"{name}|t{count[name]}")
-        keep = plan.tau >= 0
-        out = pd.Series(np.nan, index=names)
-        out.iloc[plan.tau[keep]] = values[keep]
-        return out
-
-    def _plan(self, g: int) -> StatisticPlan:
-        local = self.estimate.locals_[g].ordinal
-        assert local is not None
-        return local.target.plan
+        return self._per_group(lambda g: threshold_series(self.estimate, g, parts[g][1]))
 
     def _modelled(self, g: int) -> list[str]:
         """Observed variables whose moments the model is about: all but given covariates."""
@@ -527,8 +505,7 @@ class FitResult(Result):
         def one(g: int) -> pd.Series:
             local = self.estimate.locals_[g].ordinal
             assert local is not None
-            values = read(local.target, local)[: len(local.target.plan.owner)]
-            return self._threshold_series(g, values)
+            return threshold_series(self.estimate, g, read(local.target, local))
 
         return self._per_group(one)
 
@@ -567,51 +544,19 @@ class FitResult(Result):
             One row per respondent, in the order and with the index of the input.
         """
         check_choice("method", method, ("regression", "bartlett"))
-        problem = self.estimate.problem
-        frames = []
-        for g, (block, slots, target, local) in enumerate(
-            zip(
-                problem.blocks,
-                problem.slots,
-                problem.objective.targets,
-                self.estimate.locals_,
-                strict=True,
-            )
-        ):
-            if block.cases is None:
-                raise UnsupportedError("Factor scores need the answers, not a matrix.")
-            if local.ordinal is not None:
-                scores = ordinal_scores(local.state, slots.layout, local.ordinal, block, method)
-            else:
-                scores = factor_scores(
-                    local.state,
-                    slots.layout,
-                    block.cases,
-                    method,
-                    means=block.means if target.means is None else None,
-                    latent_means=self._factor_means(g),
-                )
-            rows = self.moments.rows
-            index = (
-                self.moments.index[rows[g]]
-                if rows is not None and self.moments.index is not None
-                else None
-            )
-            order = rows[g] if rows is not None else np.arange(block.n_obs)
-            frame = pd.DataFrame(scores, index=index, columns=list(self.table.latents[g]))
-            frames.append((order, frame))
-        combined = pd.concat([frame for _, frame in frames])
-        order = np.argsort(np.concatenate([place for place, _ in frames]), kind="stable")
-        return combined.iloc[order]
+        return score_frame(
+            self.estimate,
+            self.moments,
+            method,
+            [self._factor_means(g) for g in range(len(self.group_labels))],
+        )
 
     # -- inverse of the information, for tests that need it -------------------------------
 
     def expected_inverse(self) -> Array:
         """Inverse expected information per observation under the constraints, shape (q, q)."""
-        problem = self.estimate.problem
-        return constrained_inverse(
-            problem.objective.expected(self.estimate.locals_), self.estimate.tangent
-        ).matrix
+        expected = self.estimate.problem.objective.expected(self.estimate.weighting_locals)
+        return constrained_inverse(expected, self.estimate.tangent).matrix
 
     # -- face ---------------------------------------------------------------------------
 

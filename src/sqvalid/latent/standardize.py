@@ -99,8 +99,8 @@ def deviations(
             [state.c[:, p + plan.lifted_factor], state.a_matrix[:, plan.lifted_factor]]
         )
         slope[:v, slots.target] += reach**2 @ moves.disturbance
-        own = [v + place[slots.layout.observed[item]] for item in plan.ordered]
-        slope[np.ix_(own, slots.target)] = moves.residual
+        residuals = np.array([v + place[slots.layout.observed[item]] for item in plan.ordered])
+        slope[np.ix_(residuals, slots.target)] = moves.residual
     # A negative variance keeps its size: the solution is inadmissible and reported as such.
     roots = np.sqrt(np.abs(variance))
     safe = np.where(variance == 0.0, np.inf, variance)

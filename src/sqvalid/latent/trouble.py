@@ -78,7 +78,7 @@ def _indefinite_correlations(estimate: Estimate) -> list[Diagnostic]:
         found = _indefinite(block.covariance)
         if found is not None:
             values = {"group": block.group, "smallest_eigenvalue": found[0]}
-            code = "polychoric_not_positive_definite"
+            code = "correlations_not_positive_definite"
             out.append(Diagnostic(code, "warning", (block.group,), values))
     return out
 

@@ -135,6 +135,8 @@ class Block:
     patterns : PatternData, optional
         Respondents by what they answered. Where it is there, `cases` have gaps (NaN), and means
         and covariance are maximum-likelihood estimates from what was answered.
+    is_settled : bool
+        Whether the estimates of means and covariance from incomplete answers are at a maximum.
     weights : ndarray, shape (n_obs,), optional
         Sampling weights; those of all groups together sum to the respondents of all groups.
     clusters : ndarray of int, shape (n_obs,), optional
@@ -162,6 +164,7 @@ class Block:
     x_means: Array | None = None
     x_covariance: Array | None = None
     empty_cells: NDArray[np.intp] | None = None
+    is_settled: bool = True
 
     def __post_init__(self) -> None:
         for name in _FLOATS:
@@ -390,9 +393,13 @@ class Moments:
         digest = hashlib.sha256()
         for block in self.blocks:
             for item in fields(block):
-                if item.name in ("patterns", "levels", "influence", "empty_cells") or (
-                    item.name == "gamma" and block.influence is not None
-                ):
+                if item.name in (
+                    "patterns",
+                    "levels",
+                    "influence",
+                    "empty_cells",
+                    "is_settled",
+                ) or (item.name == "gamma" and block.influence is not None):
                     # Made of the cases.
                     continue
                 value = getattr(block, item.name)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqvalid.errors import InputError, OptionError, SurveyError, UnsupportedError
 from sqvalid.moments.blocks import Array, Block, Moments
 from sqvalid.moments.em import em_moments
-from sqvalid.moments.ordered_answers import item_levels, ordinal_block, refuse_constant
+from sqvalid.moments.ordered_answers import item_levels, ordinal_block, refuse_constant, with_codes
 from sqvalid.moments.patterns import pattern_data
 
 # Cases are summed in pieces of this many rows: centred products of a long file stay in cache.
@@ -172,8 +172,9 @@ def moments_from_frame(
     given : sequence of str
         Variables that must be there even so: covariates whose distribution is not modelled.
     ordered : sequence of str
-        Variables whose answers are ordered categories: moments are then thresholds and
-        polychoric or polyserial correlations with their asymptotic covariance.
+        Variables whose answers are ordered categories, whole numbers or ordered pandas categories:
+        moments are then thresholds and polychoric or polyserial correlations with their
+        asymptotic covariance.
     pairwise : bool
         With `ordered`: every statistic uses the respondents who answered what it is of.
     conditional : sequence of str
@@ -204,11 +205,14 @@ def moments_from_frame(
         given = [*given, *(name for name in conditional if name not in given)]
     more = [name for name in (group, cluster, weights) if name is not None]
     places = places_of(frame, [*variables, *more])
+    frame = with_codes(frame, ordered)
     cases = numeric_columns(frame, places[: len(variables)])
     answered = _answered(frame, variables, cases)
     n_empty = n_ungiven = 0
     if incomplete or pairwise:
-        complete = np.asarray(answered.any(axis=1))
+        # What is given says nothing by itself; covariates stand last.
+        modelled = len(variables) - len(conditional)
+        complete = np.asarray(answered[:, :modelled].any(axis=1))
         n_empty = int((~complete).sum())
         known = answered[:, [list(variables).index(name) for name in given]].all(axis=1)
         n_ungiven = int((complete & ~known).sum())
@@ -375,7 +379,7 @@ def incomplete_block(
         )
     ranges = np.nanmax(cases, axis=0) - np.nanmin(cases, axis=0)
     refuse_constant([variables[j] for j in np.flatnonzero(ranges == 0.0)], of_group)
-    found = em_moments(cases, weights)
+    found = em_moments(cases, weights, variables)
     return Block(
         label,
         variables,
@@ -386,6 +390,7 @@ def incomplete_block(
         weights=weights,
         clusters=clusters,
         patterns=pattern_data(cases, weights),
+        is_settled=found.converged,
     )
 
 

@@ -14,7 +14,7 @@ from scipy.special import erfc, ndtri, stdtr
 
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, OptionError, SurveyError, check_choice
-from sqvalid.moments.ordered_answers import item_levels, refuse_apart, refuse_constant
+from sqvalid.moments.ordered_answers import item_levels, refuse_apart, refuse_constant, with_codes
 from sqvalid.moments.ordinal import OrdinalMoments, ordinal_moments
 from sqvalid.survey import Survey, as_pandas
 from sqvalid.survey.checks import numeric_items, require_columns
@@ -198,6 +198,7 @@ def correlate(
     frame = data.frame if isinstance(data, Survey) else as_pandas(data)
     names = _names(data, frame, items)
     of_order = _ordered(names, method, ordered)
+    frame = with_codes(frame, of_order)
     answers = numeric_items(frame, names).to_numpy(dtype=float)
     there = ~np.isnan(answers)
     used = there.all(axis=1) if missing == "listwise" else there.any(axis=1)

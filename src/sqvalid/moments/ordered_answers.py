@@ -12,7 +12,7 @@ from sqvalid.errors import SurveyError
 from sqvalid.moments.blocks import Array, Block
 from sqvalid.moments.ordinal import OrdinalMoments, ordinal_moments
 
-__all__ = ["item_levels", "ordinal_block", "refuse_apart", "refuse_constant"]
+__all__ = ["item_levels", "ordinal_block", "refuse_apart", "refuse_constant", "with_codes"]
 
 # An ordered item with more categories than this is a number.
 MOST_CATEGORIES = 30
@@ -26,6 +26,28 @@ def refuse_constant(names: Sequence[str], of_group: str) -> None:
             f"{', '.join(repr(name) for name in names)}.",
             remedy="An item without variance cannot be analysed: leave it out of the model.",
         )
+
+
+def with_codes(frame: pd.DataFrame, ordered: Sequence[str]) -> pd.DataFrame:
+    """Columns of ordered pandas categories as the numbers 1, 2, ... of their order.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    ordered : sequence of str
+        Columns to look at.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The frame itself where there is no such column.
+    """
+    found = {}
+    for name in ordered:
+        kind = frame[name].dtype
+        if isinstance(kind, pd.CategoricalDtype) and kind.ordered:
+            found[name] = frame[name].cat.codes.where(frame[name].notna()) + 1.0
+    return frame.assign(**found) if found else frame
 
 
 def item_levels(
@@ -51,8 +73,8 @@ def item_levels(
     Raises
     ------
     SurveyError
-        For columns of booleans or of pandas categories, answers that are not whole numbers,
-        more than :data:`MOST_CATEGORIES` categories, or only one.
+        For columns of booleans or of pandas categories without an order, answers that are not
+        whole numbers, more than :data:`MOST_CATEGORIES` categories, or only one.
     """
     out: list[Array | None] = []
     names = set(ordered)
@@ -100,8 +122,8 @@ def _refuse_kind(name: str, column: pd.Series) -> None:
     """Columns whose order of answers is not that of numbers."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         raise SurveyError(
-            f"Item {name!r} is a column of pandas categories.",
-            remedy="Give their numbers: frame[item].cat.codes + 1, and NaN where that is 0.",
+            f"Item {name!r} is a column of pandas categories without an order.",
+            remedy="Give them one: frame[item].cat.set_categories([...], ordered=True).",
         )
     if pd.api.types.is_bool_dtype(column.dtype):
         raise SurveyError(
@@ -258,7 +280,7 @@ def _refuse_determined(
     if len(pairs):
         a, b = pairs[0]
         raise SurveyError(
-            f"No answers to {variables[a]!r} and {variables[b]!r}{of_group} contradict a "
-            f"correlation of {np.sign(found.covariance[a, b]):.0f}, and so they have no other.",
+            f"The answers to {variables[a]!r} and {variables[b]!r}{of_group} set no bound to their "
+            f"correlation: it goes to {np.sign(found.covariance[a, b]):.0f}.",
             remedy="Leave one of the two out of the model, or put thin categories together.",
         )

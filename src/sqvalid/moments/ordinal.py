@@ -35,8 +35,11 @@ __all__ = ["OrdinalMoments", "ordinal_moments"]
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-# Numbers per array of what is computed case by case for several pairs at a time.
-_PIECE = 400_000
+# Numbers per array of what is computed case by case, several pairs at a time: they stay in cache.
+_PIECE = 16_000
+# Squared scores that sum to less than this leave a correlation without bounds: even two rare
+# answers that never meet give it about one.
+_LEAST_INFORMATION = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +64,8 @@ class OrdinalMoments:
     empty_cells : ndarray of int, shape (p, p)
         Cells of each pair of ordered items that nobody is in; zero with covariates.
     certain : ndarray of bool, shape (p, p)
-        Pairs whose likelihood is largest at a correlation of one or minus one: what is here of
-        such a pair is of no use but for the sign.
+        Pairs whose likelihood is largest at a correlation of one or minus one, or flat on the way
+        there: what is here of such a pair is of no use but for the sign.
     """
 
     thresholds: Array
@@ -135,10 +138,17 @@ def ordinal_moments(
         for start in range(0, len(where), size):
             piece = where[start : start + size]
             found = _case_pairs(first, columns[piece], rows[piece], kind)
-            rho[piece], certain[columns[piece], rows[piece]] = found.rho, found.certain
+            own_score = found.score
+            if first.weights is not None:
+                own_score = own_score * first.weights[:, None]
+            information = np.einsum("nm,nm->m", own_score, found.score)
+            flat = information < _LEAST_INFORMATION
+            rho[piece], certain[columns[piece], rows[piece]] = found.rho, found.certain | flat
             cross = _cross(first, columns[piece], found.first, found.score)
             cross += _cross(first, rows[piece], found.second, found.score)
-            second[:, piece] = _second_influence(first, found.score, cross)
+            second[:, piece] = (own_score - first.influence @ cross.T) / np.maximum(
+                information, 1e-300
+            )
 
     sd = np.sqrt(first.variances)
     size_of = sd[columns] * sd[rows]
@@ -192,14 +202,19 @@ def _tabled_pairs(
     table -= by_first[:, :, None] + by_second[:, None, :]
     table /= np.maximum(pairs.information, 1e-300)[:, None, None]
     # Category -1, a missing answer, is the last row or column.
-    place = np.where(codes < 0, k, codes).T
-    flat = place[columns] * (k + 1) + place[rows]
-    flat += (np.arange(len(where)) * (k + 1) ** 2)[:, None]
-    found = np.take(table.ravel(), flat).T
-    if first.weights is not None:
-        found = found * first.weights[:, None]
-    second[:, where] = found
-    return pairs.rho, pairs.certain, pairs.empty_cells
+    place = np.ascontiguousarray(np.where(codes < 0, k, codes).T)
+    by_pair, cells = second.T, table.reshape(len(where), -1)
+    size = max(_PIECE * 4 // len(codes), 1)
+    for start in range(0, len(where), size):
+        piece = slice(start, start + size)
+        flat = place[columns[piece]] * (k + 1) + place[rows[piece]]
+        flat += (np.arange(len(flat)) * (k + 1) ** 2)[:, None]
+        found = np.take(cells[piece].ravel(), flat)
+        if first.weights is not None:
+            found *= first.weights
+        by_pair[where[piece]] = found
+    certain = pairs.certain | (pairs.information < _LEAST_INFORMATION)
+    return pairs.rho, certain, pairs.empty_cells
 
 
 def _case_pairs(first: Margins, columns: Index, rows: Index, kind: tuple[bool, bool]) -> PairScores:
@@ -245,10 +260,3 @@ def _cross(
         out[m, begin : begin + width - 1] = sums
         out[m, layout.slope_places(int(j))] = -(upper + lower) @ x
     return out
-
-
-def _second_influence(first: Margins, score: Array, cross: Array) -> Array:
-    """Influence on correlations of m pairs, shape (n, m)."""
-    own = score if first.weights is None else score * first.weights[:, None]
-    information = np.einsum("nm,nm->m", own, score)
-    return np.asarray((own - first.influence @ cross.T) / np.maximum(information, 1e-300))

@@ -202,6 +202,17 @@ def proposed_missing_codes(
     return pd.DataFrame(rows, columns=list(CODE_COLUMNS))
 
 
+def _on_two_sides(code: float, pooled: Array) -> bool:
+    """Whether a negative answer belongs to a scale from minus to plus, such as -3 to 3."""
+    given = set(pooled.tolist())
+    low = high = 0.0
+    while low - 1.0 in given:
+        low -= 1.0
+    while high + 1.0 in given:
+        high += 1.0
+    return bool(0.0 in given and low <= code and -5.0 <= low <= -2.0 and abs(low + high) <= 1.0)
+
+
 def _judge_by_answers(
     data: pd.DataFrame,
     free: Sequence[str],
@@ -218,7 +229,7 @@ def _judge_by_answers(
         if not rest.size:
             break
         far_above = code in _USUAL and code - rest.max() >= 2.0
-        if far_above or code < 0.0 <= rest.max():
+        if far_above or (code < 0.0 <= rest.max() and not _on_two_sides(float(code), pooled)):
             propose(float(code), "usual_code")
             barred.add(float(code))
     values = data[list(free)].to_numpy(dtype=float)

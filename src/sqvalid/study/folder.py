@@ -6,23 +6,40 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from sqvalid import findings
 from sqvalid.display import Table, json_safe
 from sqvalid.errors import InputError
-from sqvalid.findings import StudyResult, residual_correlations
+from sqvalid.findings import residual_correlations
 from sqvalid.report import render_html
 
-__all__ = ["check_target", "write_page", "write_result"]
+__all__ = ["StudyResult", "check_target", "write_page", "write_result"]
 
 SIGNIFICANT_DIGITS = 12
 """Digits of numbers in results.json: what machines agree on."""
 
 
-def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
+class StudyResult(findings.StudyResult):
+    """Everything a study computed, and the way to put it into files.
+
+    See :class:`sqvalid.findings.StudyResult` for the attributes.
+    """
+
+    def write(self, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+        """Write report, tables, results and models; see :func:`write_result`."""
+        return write_result(self, folder, force=force)
+
+    def write_report(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report alone, as one self-contained page; see :func:`write_page`."""
+        return write_page(self, path)
+
+
+def _tables(result: findings.StudyResult) -> dict[str, pd.DataFrame]:
     """Return every table of a study by the name of its file."""
     fits = {"measurement": result.measurement}
     if result.structural is not None:
@@ -41,9 +58,9 @@ def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
     if result.validity is not None:
         tables["reliability"] = result.validity.reliability.scales
         tables["validity_pairs"] = result.validity.pairs
+        suffixes = _suffixes(list(result.validity.matrix))
         for label, matrix in result.validity.matrix.items():
-            suffix = f"_{_safe_name(label)}" if len(result.validity.matrix) > 1 else ""
-            tables[f"validity_matrix{suffix}"] = matrix.rename_axis("factor").reset_index()
+            tables[f"validity_matrix{suffixes[label]}"] = matrix.rename_axis("factor").reset_index()
     if result.effects is not None:
         tables["effects"] = result.effects.frame
     if result.screening is not None:
@@ -52,24 +69,47 @@ def _tables(result: StudyResult) -> dict[str, pd.DataFrame]:
     if result.rivals is not None:
         tables["rivals"] = result.rivals.frame
     if result.hypotheses is not None:
-        tables["hypotheses"] = result.hypotheses.frame
+        planned = "hypotheses" not in result.unplanned
+        tables["hypotheses"] = result.hypotheses.frame.assign(planned=planned)
     if result.invariance is not None:
         tables["invariance"] = result.invariance.frame
     if result.sensitivity is not None:
         tables["sensitivity"] = result.sensitivity.reset_index()
     if result.missing_methods is not None:
         tables["missing_methods"] = result.missing_methods
+    if result.retention is not None:
+        tables["retention"] = result.retention.frame
+    if result.efa is not None:
+        tables["efa_loadings"] = result.efa.to_frame().rename_axis("item").reset_index()
+        phi = result.efa.factor_correlations
+        tables["efa_factor_correlations"] = phi.rename_axis("factor").reset_index()
+    if result.exploration is not None and result.exploration.proposal is not None:
+        tables["explored_items"] = result.exploration.proposal.frame
     for name, opinion in result.opinions.items():
         if opinion.available:
             tables[f"second_opinion_{name}"] = opinion.estimates
     return tables
 
 
-def _safe_name(label: str) -> str:
-    return "".join(ch if ch.isalnum() or ch in "-_" else "_" for ch in label) or "group"
+def _suffixes(labels: Sequence[str]) -> dict[str, str]:
+    """Endings of file names, one for each group; none where there is one group."""
+    if len(labels) < 2:
+        return dict.fromkeys(labels, "")
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for label in labels:
+        plain = "".join(ch if ch.isalnum() or ch in "-_" else "_" for ch in str(label))[:60]
+        name, number = plain or "group", 1
+        # File systems that do not tell case apart would make one file of two groups.
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name.casefold())
+        found[label] = f"_{name}"
+    return found
 
 
-def _files(result: StudyResult) -> dict[str, str]:
+def _files(result: findings.StudyResult) -> dict[str, str]:
     payload = json_safe(result.to_dict(), significant=SIGNIFICANT_DIGITS)
     files = {
         "report.html": render_html(result),
@@ -93,7 +133,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def write_result(
-    result: StudyResult, folder: str | os.PathLike[str], *, force: bool = False
+    result: findings.StudyResult, folder: str | os.PathLike[str], *, force: bool = False
 ) -> Path:
     """Write a study's report, tables, results and models into a folder.
 
@@ -141,7 +181,7 @@ def write_result(
     return target / "report.html"
 
 
-def write_page(result: StudyResult, path: str | os.PathLike[str]) -> Path:
+def write_page(result: findings.StudyResult, path: str | os.PathLike[str]) -> Path:
     """Write the report of a study as one self-contained page.
 
     Parameters

@@ -37,6 +37,10 @@ class _DataPart(_Part):
     columns: dict[str, str] = Field(default_factory=dict)
     missing_codes: list[int | float | str] = Field(default_factory=list)
     answers: dict[str, float] = Field(default_factory=dict)
+    scale: tuple[float, float] | None = None
+    scales: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    reverse: list[str] = Field(default_factory=list)
+    out_of_range: Literal["refuse", "missing"] = "refuse"
     keyed: bool = False
     correlation: str | None = None
     covariance: str | None = None
@@ -56,6 +60,7 @@ class _DataPart(_Part):
 class _InstrumentPart(_Part):
     id: str | None = None
     file: str | None = None
+    scale: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> _InstrumentPart:
@@ -66,6 +71,10 @@ class _InstrumentPart(_Part):
 
 class _ModelPart(_Part):
     measurement: str | None = None
+    kind: str | None = None
+    battery: str | list[str] | None = None
+    merge: list[str] = Field(default_factory=list)
+    structure: str | None = None
     structural: str | None = None
 
 
@@ -73,9 +82,25 @@ class _AnalysisPart(_Part):
     estimator: str = "ML"
     group: str | None = None
     invariance: str | None = None
+    partial: list[str] = Field(default_factory=list)
     alpha: float = Field(default=0.05, gt=0.0, lt=0.5)
     smallest_effect: float | None = Field(default=None, gt=0.0, lt=1.0)
-    missing: Literal["listwise", "fiml"] = "listwise"
+    missing: str = "listwise"
+    cluster: str | None = None
+    weights: str | None = None
+    ordered: bool | list[str] = False
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class _ExplorePart(_Part):
+    share: float = 0.5
+    stratify: str | None = None
+    dimensions: list[str] = Field(default_factory=list)
+    n_factors: int | None = None
+    extraction: str = "minres"
+    rotation: str = "oblimin"
+    smallest_loading: float = 0.40
+    smallest_gap: float = 0.20
 
 
 class _ScreeningPart(_Part):
@@ -102,6 +127,8 @@ class Plan(_Part):
     rivals: dict[str, str] = Field(default_factory=dict)
     names: dict[str, str] = Field(default_factory=dict)
     hypotheses: dict[str, str | dict[str, Any]] = Field(default_factory=dict)
+    families: dict[str, list[str]] = Field(default_factory=dict)
+    explore: _ExplorePart | None = None
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
@@ -173,10 +200,15 @@ def read_plan(path: Path) -> Plan:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}.", remedy="Check its permissions.") from None
     try:
-        raw = tomllib.loads(content)
+        raw = tomllib.loads(content.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise InputError(
             f"{path}: not valid TOML: {error}.", remedy="Correct the line that is named."
+        ) from None
+    except RecursionError:
+        raise InputError(
+            f"{path}: brackets are nested too deeply for a study file.",
+            remedy="A plan needs tables in tables at most; look for a row of brackets.",
         ) from None
     try:
         return Plan.model_validate(raw)

@@ -10,7 +10,7 @@ import pandas as pd
 from sqvalid.errors import InputError
 from sqvalid.findings import Answer, Ledger
 from sqvalid.hypotheses import Hypothesis, HypothesisTests, judge_hypotheses, read_hypotheses
-from sqvalid.instruments import Instrument
+from sqvalid.instruments import GAPS, Instrument
 from sqvalid.latent import FitResult
 from sqvalid.screening import Screening, compare_without_flagged
 from sqvalid.survey import Survey
@@ -61,8 +61,8 @@ def rival_text(
     kind, *groups = words.split()
     merge = [tuple(group.split("+")) for group in groups]
     items = [item for members in factors.values() for item in members]
-    if instrument is not None and set(items) <= set(instrument.item_ids):
-        batteries = tuple(dict.fromkeys(instrument.item(item).battery for item in items))
+    batteries = () if instrument is None else _batteries_of(instrument, items)
+    if instrument is not None and batteries:
         return instrument.model(kind, batteries, merge=merge, items=items)  # type: ignore[arg-type]
     if kind not in _PLAIN_KINDS:
         raise InputError(
@@ -97,6 +97,17 @@ def rival_text(
             f"{a} ~~ 0*{b}\n" for i, a in enumerate(names) for b in names[i + 1 :]
         )  # fmt: skip
     return text
+
+
+def _batteries_of(instrument: Instrument, items: Sequence[str]) -> tuple[str, ...]:
+    """Batteries, gap scores among them, that items belong to; none when one is unknown."""
+    home = {item.id: item.battery for item in instrument.items}
+    for kind, (_, other) in GAPS.items():
+        if instrument.pairs("perception", other):  # type: ignore[arg-type]
+            home |= dict.fromkeys(instrument.gap_items(kind), kind)  # type: ignore[arg-type]
+    if not set(items) <= set(home):
+        return ()
+    return tuple(dict.fromkeys(home[item] for item in items))
 
 
 def _free_name(wanted: str, taken: Mapping[str, Sequence[str]]) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from sqvalid.errors import SurveyError
-from sqvalid.instruments import Instrument
 
 __all__ = ["check_items", "check_range", "duplicate_columns", "numeric_items", "require_columns"]
 
 _SHOWN = 5
+# Cells off the scale are a list to work through, not an example.
+_SHOWN_CELLS = 20
 
 
 def _cells(frame: pd.DataFrame, item: str, rows: Iterable[int]) -> str:
@@ -42,9 +44,11 @@ def duplicate_columns(columns: Sequence[str], where: str = "The data") -> None:
     SurveyError
         Names the columns and their places, counted from 1.
     """
-    for name in dict.fromkeys(columns):
-        places = [str(i) for i, other in enumerate(columns, start=1) if other == name]
-        if len(places) > 1:
+    if len(set(columns)) == len(columns):
+        return
+    for name, count in Counter(columns).items():
+        if count > 1:
+            places = [str(i) for i, other in enumerate(columns, start=1) if other == name]
             raise SurveyError(
                 f"{where} has column {name!r} more than once (columns {', '.join(places)}).",
                 remedy="Give every column its own name.",
@@ -133,42 +137,43 @@ def numeric_items(frame: pd.DataFrame, items: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=frame.index)
 
 
-def check_range(frame: pd.DataFrame, instrument: Instrument) -> None:
+def check_range(frame: pd.DataFrame, scales: Mapping[str, tuple[float, float]]) -> None:
     """Refuse answers outside the scale of their item.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Answers as numbers; columns that are no items of the instrument are not looked at.
-    instrument : Instrument
-        Whose scales count.
+        Answers as numbers; columns without a scale are not looked at.
+    scales : mapping of str to (float, float)
+        Item to its lowest and highest answer.
 
     Raises
     ------
     SurveyError
-        Names the first cells, how many there are in all, and the scale.
+        Names the cells (the first ones where there are many), how many there are in all, and the
+        scale.
     """
     told: list[str] = []
-    total, scales = 0, set()
-    for item in instrument.items:
-        if item.id not in frame.columns:
+    total, crossed = 0, set()
+    for item, (low, high) in scales.items():
+        if item not in frame.columns:
             continue
-        values = frame[item.id].to_numpy(dtype=np.float64)
-        outside = np.flatnonzero((values < item.scale_min) | (values > item.scale_max))
+        values = frame[item].to_numpy(dtype=np.float64)
+        outside = np.flatnonzero((values < low) | (values > high))
         total += outside.size
         told += [
-            f"item {item.id!r}, row {frame.index[row]}: {values[row]:g}"
-            for row in outside[: max(_SHOWN - len(told), 0)]
+            f"item {item!r}, row {frame.index[row]}: {values[row]:g}"
+            for row in outside[: max(_SHOWN_CELLS - len(told), 0)]
         ]
         if outside.size:
-            scales.add(f"{item.scale_min:g} to {item.scale_max:g}")
+            crossed.add(f"{low:g} to {high:g}")
     if total:
         more = f" and {total - len(told)} more" if total > len(told) else ""
         raise SurveyError(
             f"{total} answer{'s lie' if total > 1 else ' lies'} outside the scale of "
-            f"{' or '.join(sorted(scales))} ({'; '.join(told)}{more}).",
+            f"{' or '.join(sorted(crossed))} ({'; '.join(told)}{more}).",
             remedy="Correct the cells, declare codes for missing answers (missing_codes), or give "
-            "the instrument the scale that was used.",
+            "the scale that was used.",
         )
 
 

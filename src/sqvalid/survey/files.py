@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from sqvalid.errors import SurveyError, UnsupportedError
+from sqvalid.errors import SurveyError, UnsupportedError, check_choice
 from sqvalid.instruments import Instrument
 from sqvalid.survey.answer_words import answer_codes, carries_number, is_no_answer
-from sqvalid.survey.checks import duplicate_columns, require_columns
+from sqvalid.survey.checks import duplicate_columns, numeric_items, require_columns
 from sqvalid.survey.record import AuditEntry, Survey
 from sqvalid.survey.statistical_file import Labelled, read_labelled
 from sqvalid.survey.text_file import read_cells
@@ -28,6 +29,22 @@ _STATISTICAL = (".sav", ".zsav", ".dta")
 _MISSING_WORDS = frozenset({"", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "."})
 _POINT = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
+# Marks between thousands, by decimal mark; blanks and apostrophes with either.
+_BLANKS = " \u00a0\u202f'\u2019"
+_GROUP_MARKS = {",": re.compile(rf"[.{_BLANKS}]"), ".": re.compile(rf"[,{_BLANKS}]")}
+_GROUPED = {
+    ",": re.compile(rf"[+-]?\d{{1,3}}(?:\.\d{{3}}|[{_BLANKS}]\d{{3}})+(?:,\d+)?"),
+    ".": re.compile(rf"[+-]?\d{{1,3}}(?:,\d{{3}}|[{_BLANKS}]\d{{3}})+(?:\.\d+)?"),
+}
+_BOTH = {
+    ",": re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+"),
+    ".": re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+"),
+}
+# A decimal point, and no marks between thousands.
+_UNGROUPED = "ungrouped"
+# Share of the widest row that a head fills; less is a row of titles or of merged groups.
+_HEAD_SHARE = 0.6
+_HEAD_WITHIN = 10
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
@@ -76,14 +93,34 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
 
 
 def _decimal_mark(columns: Iterable[Sequence[str]]) -> str:
-    """Return "," when numbers of the file have a decimal comma and none has a point."""
-    commas = False
+    """Return "," when numbers of the file have a decimal comma and none has a decimal point.
+
+    "1.234" beside "3,5" has thousands, and so has "1,234" beside "3.5".
+    """
+    commas = points = grouped_points = False
     for cells in columns:
         for cell in cells:
-            if _POINT.fullmatch(cell):
-                return "."
-            commas = commas or _COMMA.fullmatch(cell) is not None
+            if "," in cell:
+                if _BOTH[","].fullmatch(cell):
+                    return ","
+                if _BOTH["."].fullmatch(cell):
+                    return "."
+                commas = commas or _COMMA.fullmatch(cell) is not None
+            elif "." in cell and _POINT.fullmatch(cell):
+                if _GROUPED[","].fullmatch(cell):
+                    grouped_points = True
+                else:
+                    points = True
+    if points or (grouped_points and not commas):
+        return "."
     return "," if commas else "."
+
+
+def _plain_number(cell: str, decimal: str) -> str:
+    """A number as Python writes it: no marks between thousands, a decimal point."""
+    if decimal in _GROUPED and _GROUPED[decimal].fullmatch(cell):
+        cell = _GROUP_MARKS[decimal].sub("", cell)
+    return cell.replace(",", ".") if decimal == "," else cell
 
 
 def _typed(cells: Sequence[str], decimal: str, missing: frozenset[str]) -> pd.Series[Any]:
@@ -91,7 +128,7 @@ def _typed(cells: Sequence[str], decimal: str, missing: frozenset[str]) -> pd.Se
     text = np.array(cells, dtype=object)
     absent = np.array([cell in missing for cell in cells])
     plain = [
-        "" if gone else (cell.replace(",", ".") if decimal == "," else cell)
+        "" if gone else _plain_number(cell, decimal)
         for cell, gone in zip(cells, absent, strict=True)
     ]
     try:
@@ -155,18 +192,50 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _from_cells(rows: list[list[str]], decimal: str | None, path: Path) -> pd.DataFrame:
+def _head_row(rows: list[list[str]]) -> tuple[int, int]:
+    """Rows of the head and of the first respondent, counted from 0.
+
+    Above the head there may be titles, or names of groups of columns in merged cells; below it
+    some exports repeat the questions and have a row of technical names.
+    """
     start = next(i for i, row in enumerate(rows) if any(row))
+    top = rows[start : start + _HEAD_WITHIN]
+    filled = [sum(map(bool, row)) for row in top]
+    needed = _HEAD_SHARE * max(filled)
+    chosen = next(i for i, count in enumerate(filled) if count >= needed)
+    # A row with numbers is no head: then the first row is, whatever it leaves unnamed.
+    if chosen and not any(_is_number(cell.replace(",", ".")) for cell in top[chosen] if cell):
+        start += chosen
+    body = start + 1
+    for i in range(body, min(body + 2, len(rows))):
+        if any(cell.startswith('{"ImportId"') for cell in rows[i]):
+            body = i + 1
+    return start, body
+
+
+def _from_cells(
+    rows: list[list[str]], decimal: str | None, path: Path
+) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    """A frame of the cells, and the numbers of the rows that are neither head nor answers."""
+    start, first = _head_row(rows)
+    skipped = tuple(i + 1 for i in (*range(start), *range(start + 1, first)) if any(rows[i]))
     head = [name or f"column_{j}" for j, name in enumerate(rows[start], start=1)]
-    duplicate_columns(head, f"File {str(path)!r}")
-    # Rows are named as a spreadsheet shows them: the head is row 1.
-    body = [(i, row) for i, row in enumerate(rows[start + 1 :], start=start + 2) if any(row)]
+    # Rows are named as a spreadsheet shows them: the first one is row 1.
+    body = [(i, row) for i, row in enumerate(rows[first:], start=first + 1) if any(row)]
     if not body:
         raise SurveyError(
             f"File {str(path)!r} has a head ({', '.join(head[:8])}, ...) but no rows.",
             remedy="Check that the export was completed.",
         )
     columns = list(zip(*(row for _, row in body), strict=True))
+    # A column with neither a name nor an answer is the width of the sheet, not a variable.
+    there = [
+        j
+        for j, (name, cells) in enumerate(zip(rows[start], columns, strict=True))
+        if name or any(cells)
+    ]
+    head, columns = [head[j] for j in there], [columns[j] for j in there]
+    duplicate_columns(head, f"File {str(path)!r}")
     mark = decimal or _decimal_mark(columns)
     labels = [number for number, _ in body]
     index: pd.Index[Any] = (
@@ -174,12 +243,13 @@ def _from_cells(rows: list[list[str]], decimal: str | None, path: Path) -> pd.Da
         if labels[-1] - labels[0] + 1 == len(labels)
         else pd.Index(labels, name="row")
     )
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             name: _typed(cells, mark, _MISSING_WORDS).set_axis(index)
             for name, cells in zip(head, columns, strict=True)
         }
     )
+    return frame, skipped
 
 
 def _words_to_numbers(
@@ -187,6 +257,7 @@ def _words_to_numbers(
     items: Sequence[str],
     instrument: Instrument | None,
     answers: Mapping[str, float],
+    scales: Mapping[str, tuple[float, float]],
 ) -> tuple[pd.DataFrame, list[str], int]:
     """Read answers given in words: the frame, the items that were, cells that say nothing.
 
@@ -219,7 +290,8 @@ def _words_to_numbers(
     own = {name: known[name] for name in texts if name in known}
     codes = answer_codes(
         {name: words for name, words in texts.items() if words},
-        {name: (item.scale_min, item.scale_max) for name, item in own.items()},
+        {name: (item.scale_min, item.scale_max) for name, item in own.items()}
+        | {name: scales[name] for name in texts if name in scales},
         {name: tuple(item.anchors.values()) for name, item in own.items()},
         answers,
     )
@@ -287,8 +359,8 @@ def read_frame(
     decimal : {".", ","}, optional
         Decimal mark; found when None, and "." where commas delimit the cells.
     encoding : str, optional
-        Of a text file; byte order mark, UTF-8 or GB18030 when None. Of the texts in a .sav or
-        .dta file that does not say it.
+        Of a text file; found when None: by its byte order mark, as UTF-8, or by what the
+        characters look like. Of the texts in a .sav or .dta file that does not say it.
 
     Returns
     -------
@@ -306,8 +378,18 @@ def read_frame(
     UnsupportedError
         A kind of file that is not read.
     """
-    frame, *_ = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    frame = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding).frame
     return _without_codes(frame, frame.columns, missing_codes)[0]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a file holds: the answers, its name for the audit trail, labels, rows left aside."""
+
+    frame: pd.DataFrame
+    name: str
+    labelled: Labelled | None = None
+    skipped: tuple[int, ...] = ()
 
 
 def _read(
@@ -317,23 +399,26 @@ def _read(
     delimiter: str | None,
     decimal: str | None,
     encoding: str | None,
-) -> tuple[pd.DataFrame, str, Labelled | None]:
-    """Read a file; also return its name with the sheet it was in, and its labels."""
+) -> _Source:
+    """Read a file of any kind."""
     file = existing_file(path)
     kind = file.suffix.lower()
     if decimal not in (None, ".", ","):
         raise SurveyError(f"decimal={decimal!r} is no decimal mark.", remedy="Give '.' or ','.")
     if kind in _TEXT:
-        rows, used = read_cells(file, delimiter=delimiter, encoding=encoding)
-        # Between commas a cell such as "1,234" rather has thousands than decimals.
-        mark = decimal or ("." if used == "," else None)
-        return _from_cells(rows, mark, file), file.name, None
+        rows, used, found = read_cells(file, delimiter=delimiter, encoding=encoding)
+        # Between commas a cell such as "1,234" may have thousands or decimals: neither is guessed.
+        mark = decimal or (_UNGROUPED if used == "," else None)
+        told = "" if found.startswith("utf-8") or found == "ascii" else f" [{found}]"
+        frame, skipped = _from_cells(rows, mark, file)
+        return _Source(frame, f"{file.name}{told}", None, skipped)
     if kind in _WORKBOOK:
         rows, title = read_sheet(file, sheet=sheet)
-        return _from_cells(rows, decimal, file), f"{file.name} [{title}]", None
+        frame, skipped = _from_cells(rows, decimal, file)
+        return _Source(frame, f"{file.name} [{title}]", None, skipped)
     if kind in _STATISTICAL:
         labelled = read_labelled(file, encoding)
-        return labelled.frame, file.name, labelled
+        return _Source(labelled.frame, file.name, labelled)
     what = f"of kind {kind!r}" if kind else "without an ending"
     raise UnsupportedError(
         f"File {str(file)!r}: files {what} are not read.",
@@ -350,6 +435,9 @@ def read_survey(
     dimensions: Mapping[str, Sequence[str]] | None = None,
     missing_codes: Sequence[object] = (),
     answers: Mapping[str, float] | None = None,
+    scale: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
+    reverse: Sequence[str] = (),
+    out_of_range: Literal["refuse", "missing"] = "refuse",
     keyed: bool = False,
     sheet: str | None = None,
     delimiter: str | None = None,
@@ -376,6 +464,14 @@ def read_survey(
         Words to numbers, e.g. ``{"rather good": 4}``, for answers in words that are neither the
         anchors of the instrument nor among the scales whose words are known ("strongly agree",
         "非常同意", "5 - agree").
+    scale : (float, float) or mapping of str to (float, float), optional
+        Lowest and highest answer: of all items of `dimensions`, or by item or dimension; goes
+        before the instrument's own.
+    reverse : sequence of str, optional
+        Items worded in reverse, where there is no instrument to say so.
+    out_of_range : {"refuse", "missing"}
+        What becomes of answers outside the scale of their item: they are listed and the file is
+        refused, or they are made missing and the audit trail says so.
     keyed : bool
         The answers to reverse-worded items stand in the file already turned, so that a high
         answer means a high standing; they will not be turned again.
@@ -395,9 +491,9 @@ def read_survey(
     UnsupportedError
         A kind of file that is not read.
     """
-    frame, name, labelled = _read(
-        path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding
-    )
+    source = _read(path, sheet=sheet, delimiter=delimiter, decimal=decimal, encoding=encoding)
+    frame, labelled = source.frame, source.labelled
+    check_choice("out_of_range", out_of_range, ("refuse", "missing"))
     if columns:
         require_columns(frame, columns, what="the column map's")
         renamed = [columns.get(str(column), str(column)) for column in frame.columns]
@@ -408,16 +504,73 @@ def read_survey(
     items = [column for column in frame.columns if not asked or column in asked]
     frame, n_codes = _without_codes(frame, items, missing_codes)
     named = [item for item in items if item in asked]
-    frame, worded, n_silent = _words_to_numbers(frame, named, instrument, answers or {})
+    scales = _scales(scale, dimensions or {}, named)
+    frame, worded, n_silent = _words_to_numbers(frame, named, instrument, answers or {}, scales)
     n_codes += n_silent
     if labelled is not None:
         frame, n_labelled = _without_labelled(frame, labelled, columns or {}, items, named)
         n_codes += n_labelled
-    details = {"file": name, "n_columns": frame.shape[1], "n_codes": n_codes}
+    details = {"file": source.name, "n_columns": frame.shape[1], "n_codes": n_codes}
     audit = [AuditEntry("read", details, len(frame), len(frame))]
+    if source.skipped:
+        told: dict[str, Any] = {"rows": source.skipped}
+        audit.append(AuditEntry("head", told, len(frame), len(frame)))
     if worded:
         told = {"items": tuple(worded)}
         audit.append(AuditEntry("words", told, len(frame), len(frame)))
-    reverse = () if instrument is None else (item.id for item in instrument.items if item.reverse)
-    turned = frozenset(name for name in reverse if keyed and name in frame.columns)
-    return Survey(frame, instrument, dimensions or {}, audit=tuple(audit), reversed_items=turned)
+    if out_of_range == "missing":
+        known = scales
+        if instrument is not None:
+            own = {i.id: (i.scale_min, i.scale_max) for i in instrument.items}
+            known = own | scales
+        frame, cells = _within_scales(frame, known)
+        if cells:
+            told = {"items": tuple(cells), "n_cells": sum(cells.values())}
+            audit.append(AuditEntry("out_of_range", told, len(frame), len(frame)))
+    backward = list(reverse)
+    if instrument is not None:
+        backward += [item.id for item in instrument.items if item.reverse]
+    turned = frozenset(name for name in backward if keyed and name in frame.columns)
+    return Survey(
+        frame,
+        instrument,
+        dimensions or {},
+        audit=tuple(audit),
+        reversed_items=turned,
+        scales=scales,
+        reverse=frozenset(reverse),
+    )
+
+
+def _within_scales(
+    frame: pd.DataFrame, scales: Mapping[str, tuple[float, float]]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Make answers outside their scale missing, and count them by item."""
+    there = [name for name in scales if name in frame.columns]
+    numbers = numeric_items(frame, there)
+    counts: dict[str, int] = {}
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in there:
+        low, high = scales[name]
+        outside = (numbers[name] < low) | (numbers[name] > high)
+        if outside.any():
+            counts[name] = int(outside.sum())
+            changed[name] = numbers[name].mask(outside)
+    return frame.assign(**changed), counts
+
+
+def _scales(
+    scale: tuple[float, float] | Mapping[str, tuple[float, float]] | None,
+    dimensions: Mapping[str, Sequence[str]],
+    items: Sequence[str],
+) -> dict[str, tuple[float, float]]:
+    """Scale by item, from one for all or one for each item or dimension."""
+    if scale is None:
+        return {}
+    if not isinstance(scale, Mapping):
+        return dict.fromkeys(items, scale)
+    found: dict[str, tuple[float, float]] = {}
+    # What is said of an item goes before what is said of its dimension.
+    for name, ends in sorted(scale.items(), key=lambda entry: entry[0] not in dimensions):
+        found |= dict.fromkeys(dimensions.get(name, (name,)), ends)
+    return found

@@ -46,7 +46,7 @@ def read_matrix(
     decimal : {".", ","}, optional
         "." when None and the delimiter is a comma; found otherwise.
     encoding : str, optional
-        Byte order mark, UTF-8 or GB18030 when None.
+        Found when None.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def read_matrix(
         not, a diagonal that is not positive.
     """
     file = existing_file(path)
-    rows, used = read_cells(file, delimiter=delimiter, encoding=encoding)
+    rows, used, _ = read_cells(file, delimiter=delimiter, encoding=encoding)
     where = f"Matrix file {str(file)!r}"
     grid = [row for row in rows if any(row)]
     if decimal == "," or (decimal is None and used != ","):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from sqvalid import wording
 from sqvalid.errors import InputError, SurveyError
-from sqvalid.instruments import Instrument
+from sqvalid.instruments import GapKind, Instrument
 from sqvalid.survey.checks import (
     check_range,
     duplicate_columns,
@@ -32,7 +32,8 @@ class AuditEntry:
 
     Parameters
     ----------
-    step : {"read", "words", "built", "dropped", "recoded", "reverse_keyed"}
+    step : {"read", "words", "built", "dropped", "recoded", "reverse_keyed", "gaps",
+        "out_of_range", "head"}
         What was done; its sentence is ``audit.<step>`` in the wording tables.
     details : mapping
         What the sentence quotes.
@@ -174,11 +175,17 @@ class Survey:
         What was done before.
     reversed_items : frozenset of str, optional
         Items whose answers have been turned already, so that they are not turned twice.
+    scales : mapping of str to (float, float), optional
+        Item to its lowest and highest answer, where there is no instrument to say it; goes
+        before the instrument's own. Afterwards it has the scales of all items of the data.
+    reverse : frozenset of str, optional
+        Items worded in reverse, besides those of the instrument; each needs a scale.
 
     Raises
     ------
     SurveyError
-        Missing or double columns, text in an item, or answers outside an item's scale.
+        Missing or double columns, text in an item, answers outside an item's scale, or a
+        reverse-worded item without a scale.
     """
 
     frame: pd.DataFrame
@@ -186,6 +193,8 @@ class Survey:
     dimensions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     audit: tuple[AuditEntry, ...] = ()
     reversed_items: frozenset[str] = frozenset()
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    reverse: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         frame = as_pandas(self.frame)
@@ -211,10 +220,13 @@ class Survey:
             duplicate_columns(items, f"Dimension {name!r}")
         used = list(dict.fromkeys(item for items in dimensions.values() for item in items))
         require_columns(frame, used)
-        numbers = numeric_items(frame, list(dict.fromkeys([*used, *asked])))
+        scales = self._known_scales(frame, asked)
+        require_columns(frame, self.reverse, what="the reverse-worded item")
+        numbers = numeric_items(frame, list(dict.fromkeys([*used, *asked, *scales])))
         frame = frame.assign(**{str(name): numbers[name] for name in numbers.columns})
-        if self.instrument is not None:
-            check_range(frame, self.instrument)
+        check_range(frame, scales)
+        object.__setattr__(self, "scales", MappingProxyType(scales))
+        object.__setattr__(self, "reverse", frozenset(self.reverse))
         object.__setattr__(self, "frame", frame)
         object.__setattr__(self, "dimensions", MappingProxyType(dimensions))
         object.__setattr__(self, "audit", tuple(self.audit))
@@ -222,6 +234,31 @@ class Survey:
         if not self.audit:
             entry = AuditEntry("built", {}, len(frame), len(frame))
             object.__setattr__(self, "audit", (entry,))
+
+    def _known_scales(
+        self, frame: pd.DataFrame, asked: Sequence[str]
+    ) -> dict[str, tuple[float, float]]:
+        """Scales of the items of the frame: the instrument's, then those that were given."""
+        scales: dict[str, tuple[float, float]] = {}
+        if self.instrument is not None:
+            for name in asked:
+                item = self.instrument.item(name)
+                scales[name] = (item.scale_min, item.scale_max)
+        require_columns(frame, self.scales, what="the scale of item")
+        for name, ends in self.scales.items():
+            if len(ends) != 2 or not float(ends[0]) < float(ends[1]):
+                raise SurveyError(
+                    f"The scale of item {name!r} is {list(ends)!r}.",
+                    remedy="Give the lowest answer, then the highest, e.g. (1, 7).",
+                )
+            scales[str(name)] = (float(ends[0]), float(ends[1]))
+        for name in sorted(self.reverse):
+            if name not in scales:
+                raise SurveyError(
+                    f"Item {name!r} is worded in reverse and its scale is not known.",
+                    remedy="Give the lowest and the highest answer, e.g. scale=(1, 7).",
+                )
+        return scales
 
     def __repr__(self) -> str:
         what = "" if self.instrument is None else f" of {self.instrument.id}"
@@ -246,12 +283,13 @@ class Survey:
     @property
     def unturned_items(self) -> tuple[str, ...]:
         """Reverse-worded items of the data whose answers have not been turned yet."""
-        if self.instrument is None:
-            return ()
+        own = () if self.instrument is None else self.instrument.items
+        backward = [item.id for item in own if item.reverse]
+        backward += [name for name in self.frame.columns if name in self.reverse]
         return tuple(
-            item.id
-            for item in self.instrument.items
-            if item.reverse and item.id in self.frame.columns and item.id not in self.reversed_items
+            name
+            for name in dict.fromkeys(backward)
+            if name in self.frame.columns and name not in self.reversed_items
         )
 
     def sha256(self) -> str:
@@ -358,16 +396,80 @@ class Survey:
             Itself when nothing is left to turn; items are never turned twice.
         """
         turned = self.unturned_items
-        if not turned or self.instrument is None:
+        if not turned:
             return self
         changed: dict[str, npt.NDArray[np.float64]] = {}
         for name in turned:
-            item = self.instrument.item(name)
+            low, high = self.scales[name]
             answers = cast(npt.NDArray[np.float64], self.frame[name].to_numpy(dtype=np.float64))
-            changed[name] = item.scale_min + item.scale_max - answers
+            changed[name] = low + high - answers
         return self._with(
             self.frame.assign(**changed),
             "reverse_keyed",
             {"items": turned},
             reversed_items=self.reversed_items | set(turned),
+        )
+
+    def gap_scores(self, kind: GapKind = "gap") -> Survey:
+        """Return the survey with difference scores beside the answers they are made of.
+
+        Reverse-worded items are turned first: the difference of two answers to a statement that
+        is worded in reverse has the wrong sign.
+
+        Parameters
+        ----------
+        kind : {"gap", "adequacy", "superiority"}
+            Perception minus expectation (``G1`` ...), minus adequate level (``MSA1`` ...), or
+            minus desired level (``MSS1`` ...).
+
+        Returns
+        -------
+        Survey
+            With a column per statement that was asked in both batteries, NaN where either
+            answer is missing; the dimensions of quality have the scores as their items.
+
+        Raises
+        ------
+        SurveyError
+            There is no instrument, or no statement was asked in both batteries.
+        InstrumentError
+            The instrument has no such pairs of statements.
+        """
+        if self.instrument is None:
+            raise SurveyError(
+                "Gap scores need an instrument that says which items ask about one statement.",
+                remedy="Give the survey its instrument.",
+            )
+        turned = self.reverse_keyed()
+        pairs = {
+            name: pair
+            for name, pair in self.instrument.gap_items(kind).items()
+            if set(pair) <= set(turned.frame.columns)
+        }
+        if not pairs:
+            raise SurveyError(
+                f"The data have no statement in both batteries that a {kind} score needs.",
+                remedy=f"Columns there are: {', '.join(map(str, turned.frame.columns[:30]))}.",
+            )
+        taken = [name for name in pairs if name in turned.frame.columns]
+        if taken:
+            raise SurveyError(
+                f"The data have a column {taken[0]!r}, which is the name of a {kind} score.",
+                remedy="Rename the column.",
+            )
+        scores: dict[str, pd.Series[float]] = {
+            name: turned.frame[high] - turned.frame[low] for name, (high, low) in pairs.items()
+        }
+        home = {name: self.instrument.item(high).dimension for name, (high, _) in pairs.items()}
+        parts = {part for pair in pairs.values() for part in pair}
+        dimensions: dict[str, tuple[str, ...]] = {}
+        for name, items in turned.dimensions.items():
+            of_it = tuple(score for score, place in home.items() if place == name)
+            if of_it or not set(items) <= parts:
+                dimensions[name] = of_it or tuple(items)
+        return turned._with(
+            turned.frame.assign(**scores),
+            "gaps",
+            {"items": tuple(pairs), "kind": kind},
+            dimensions=dimensions,
         )

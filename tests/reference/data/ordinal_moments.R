@@ -18,6 +18,8 @@ d <- data.frame(
 )
 holes <- d
 for (v in c("a", "b", "c", "e", "h", "y", "z")) holes[runif(n) < .12, v] <- NA
+# Respondents who answered no item.
+holes[c(5, 90), c("a", "b", "c", "e", "h", "y", "z")] <- NA
 near <- data.frame(
   p = cut_at(f, c(-1, 0, 1)), q = cut_at(f + .15 * rnorm(n), c(-.8, .1, .9)),
   r = cut_at(-f + .2 * rnorm(n), c(-.5, .5)), s = cut_at(f + .1 * rnorm(n), 0)

@@ -1,0 +1,118 @@
+"""Pictures of an exploratory analysis: eigenvalues, items in the plane of two factors."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sqvalid.plots.drawing import INK, MUTED, PALE, canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["loading_plot", "scree_plot"]
+
+ACCENT = "#b44b3a"
+
+
+def scree_plot(
+    eigenvalues: pd.DataFrame | npt.NDArray[np.float64], *, title: str = ""
+) -> Figure:  # fmt: skip
+    """Draw eigenvalues, with those of parallel analysis where they are known.
+
+    Parameters
+    ----------
+    eigenvalues : pandas.DataFrame or ndarray, shape (p,)
+        ``Retention.eigenvalues``, or eigenvalues alone, the largest first.
+    title : str
+        Above the figure; may be empty.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Components left, and right, for a frame, the eigenvalues of the reduced matrix.
+    """
+    if isinstance(eigenvalues, pd.DataFrame):
+        panels = [
+            ("components", "component", "component_mean", "component_reference"),
+            ("factors", "factor", "factor_mean", "factor_reference"),
+        ]
+        table = eigenvalues
+    else:
+        table = pd.DataFrame({"component": np.asarray(eigenvalues, dtype=float)})
+        panels = [("components", "component", "", "")]
+    with canvas(3.4 * len(panels) + 0.6, 3.2, [title]) as figure:
+        for k, (name, observed, mean, reference) in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), k + 1)
+            place = np.arange(1, len(table) + 1)
+            if reference:
+                axes.plot(place, table[reference], color=ACCENT, lw=1.2, label="simulated, centile")
+                axes.plot(place, table[mean], color=ACCENT, lw=0.8, ls="--", label="mean")
+            else:
+                axes.axhline(1.0, color=MUTED, lw=0.6)
+            axes.plot(place, table[observed], "o-", color=INK, ms=3.5, lw=1.0, label="observed")
+            axes.set_xlabel(name)
+            axes.set_ylabel("eigenvalue" if k == 0 else "")
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.tick_params(labelsize=8)
+            if reference:
+                axes.legend(frameon=False, fontsize=7)
+        if title:
+            figure.suptitle(title, fontsize=10, x=0.02, ha="left")
+        figure.tight_layout()
+        return figure
+
+
+def loading_plot(loadings: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw the items in the plane of each pair of factors.
+
+    Parameters
+    ----------
+    loadings : pandas.DataFrame (items, factors)
+        Two factors or more; of more than five the first five are drawn.
+    title : str
+        Above the figure; may be empty.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        One factor has no plane.
+    """
+    names = [str(c) for c in loadings.columns][:5]
+    if len(names) < 2:
+        raise ValueError("One factor has no plane to draw items in.")
+    pairs = list(combinations(range(len(names)), 2))
+    columns = min(len(pairs), 3)
+    rows = -(-len(pairs) // columns)
+    values = loadings.to_numpy(dtype=float)
+    reach = max(1.0, float(np.abs(values).max())) * 1.08
+    with canvas(
+        2.9 * columns + 0.3, 2.9 * rows + 0.3, [title, *map(str, loadings.index)]
+    ) as figure:
+        for k, (i, j) in enumerate(pairs):
+            axes = figure.add_subplot(rows, columns, k + 1)
+            axes.axhline(0.0, color=PALE, lw=1.0, zorder=0)
+            axes.axvline(0.0, color=PALE, lw=1.0, zorder=0)
+            axes.plot(values[:, i], values[:, j], ".", color=INK, ms=4)
+            for item, x, y in zip(loadings.index, values[:, i], values[:, j], strict=True):
+                axes.annotate(str(item), (x, y), xytext=(2, 2), textcoords="offset points",
+                              fontsize=6, color=MUTED)  # fmt: skip
+            axes.set_xlim(-reach, reach)
+            axes.set_ylim(-reach, reach)
+            axes.set_aspect("equal")
+            axes.set_xlabel(names[i])
+            axes.set_ylabel(names[j])
+            axes.tick_params(labelsize=7)
+            axes.spines[["top", "right"]].set_visible(False)
+        if title:
+            figure.suptitle(title, fontsize=10, x=0.02, ha="left")
+        figure.tight_layout()
+        return figure
