@@ -7,8 +7,8 @@ from sqvalid.exploratory.analysis import efa, key_target
 from sqvalid.exploratory.extraction import METHODS, Extraction, extract
 from sqvalid.exploratory.factorability import Factorability, assess_factorability
 from sqvalid.exploratory.intervals import LoadingIntervals, loading_intervals
-from sqvalid.exploratory.proposal import Proposal, propose_measurement
 from sqvalid.exploratory.parallel import parallel_eigenvalues
+from sqvalid.exploratory.proposal import Proposal, propose_measurement
 from sqvalid.exploratory.replication import (
     Replication,
     Stability,

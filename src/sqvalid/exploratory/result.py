@@ -289,7 +289,9 @@ class EfaResult(Result):
             return plots.loading_map(self.sorted_loadings())
         if kind == "scatter":
             return plots.loading_plot(self.loadings)
-        return plots.scree_plot(self.eigenvalues)
+        values = np.asarray(self.eigenvalues, dtype=float)
+        frame = pd.DataFrame({"position": np.arange(1, len(values) + 1), "component": values})
+        return plots.scree_plot(frame)
 
     def sorted_loadings(self, cutoff: float = 0.0) -> pd.DataFrame:
         """Loadings with items under the factor they load on most, small ones left blank.

@@ -98,13 +98,7 @@ def _by_data(
 ) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
     typed = set()
     if isinstance(data, pd.DataFrame):
-        typed = {
-            name
-            for name in outcomes
-            if list(data.columns).count(name) == 1
-            and isinstance(data[name].dtype, pd.CategoricalDtype)
-            and data[name].dtype.ordered
-        }
+        typed = {name for name in outcomes if _is_ordered_type(data, name)}
     categories = {
         name: count
         for name, count in _scale_categories(data).items()
@@ -124,6 +118,13 @@ def _by_data(
             ),
         )
     return found, (Diagnostic("ordered_by_data", "info", found, values),)
+
+
+def _is_ordered_type(data: pd.DataFrame, name: str) -> bool:
+    if list(data.columns).count(name) != 1:
+        return False
+    kind = data[name].dtype
+    return isinstance(kind, pd.CategoricalDtype) and bool(kind.ordered)
 
 
 def _scale_categories(data: Any) -> dict[str, int]:

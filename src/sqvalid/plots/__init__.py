@@ -9,7 +9,7 @@ from sqvalid.plots.answers import response_distribution
 from sqvalid.plots.curves import information_curves
 from sqvalid.plots.diagram import path_diagram
 from sqvalid.plots.drawing import figure_svg
-from sqvalid.plots.factors import loading_plot, scree_plot
+from sqvalid.plots.factors import loading_plot
 from sqvalid.plots.maps import correlation_map, loading_map, missing_map, residual_map
 from sqvalid.plots.scree import SCREE_LABELS, scree_plot
 

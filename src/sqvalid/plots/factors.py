@@ -1,4 +1,4 @@
-"""Pictures of an exploratory analysis: eigenvalues, items in the plane of two factors."""
+"""Items in the plane of two factors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from sqvalid.plots.drawing import INK, MUTED, PALE, canvas
@@ -14,57 +13,7 @@ from sqvalid.plots.drawing import INK, MUTED, PALE, canvas
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["loading_plot", "scree_plot"]
-
-ACCENT = "#b44b3a"
-
-
-def scree_plot(
-    eigenvalues: pd.DataFrame | npt.NDArray[np.float64], *, title: str = ""
-) -> Figure:  # fmt: skip
-    """Draw eigenvalues, with those of parallel analysis where they are known.
-
-    Parameters
-    ----------
-    eigenvalues : pandas.DataFrame or ndarray, shape (p,)
-        ``Retention.eigenvalues``, or eigenvalues alone, the largest first.
-    title : str
-        Above the figure; may be empty.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Components left, and right, for a frame, the eigenvalues of the reduced matrix.
-    """
-    if isinstance(eigenvalues, pd.DataFrame):
-        panels = [
-            ("components", "component", "component_mean", "component_reference"),
-            ("factors", "factor", "factor_mean", "factor_reference"),
-        ]
-        table = eigenvalues
-    else:
-        table = pd.DataFrame({"component": np.asarray(eigenvalues, dtype=float)})
-        panels = [("components", "component", "", "")]
-    with canvas(3.4 * len(panels) + 0.6, 3.2, [title]) as figure:
-        for k, (name, observed, mean, reference) in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), k + 1)
-            place = np.arange(1, len(table) + 1)
-            if reference:
-                axes.plot(place, table[reference], color=ACCENT, lw=1.2, label="simulated, centile")
-                axes.plot(place, table[mean], color=ACCENT, lw=0.8, ls="--", label="mean")
-            else:
-                axes.axhline(1.0, color=MUTED, lw=0.6)
-            axes.plot(place, table[observed], "o-", color=INK, ms=3.5, lw=1.0, label="observed")
-            axes.set_xlabel(name)
-            axes.set_ylabel("eigenvalue" if k == 0 else "")
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.tick_params(labelsize=8)
-            if reference:
-                axes.legend(frameon=False, fontsize=7)
-        if title:
-            figure.suptitle(title, fontsize=10, x=0.02, ha="left")
-        figure.tight_layout()
-        return figure
+__all__ = ["loading_plot"]
 
 
 def loading_plot(loadings: pd.DataFrame, *, title: str = "") -> Figure:
