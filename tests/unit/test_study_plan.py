@@ -247,6 +247,12 @@ def test_clusters_weights_and_options_reach_every_fit():
         assert fit.options["cluster"] == "shop"
         assert fit.options["std_lv"]
     assert result.provenance["cluster"] == "shop"
+    items = [item for ids in dimensions.values() for item in ids]
+    weighted = np.cov(frame[items], rowvar=False, aweights=frame["w"])
+    scale = np.sqrt(np.diag(weighted))
+    np.testing.assert_allclose(
+        result.efa.correlation.loc[items, items], weighted / np.outer(scale, scale), atol=1e-8
+    )
     render_html(result)
 
 
