@@ -1,14 +1,19 @@
-"""Where the bundled data lie: in the wheel, or beside the source in an editable install."""
+"""Where the bundled data lie: in the wheel, or beside the source in an editable install.
+
+Data that a dependency already ships are read from where it is installed; the folder of such a
+dataset has only a codebook, which names the package and the file.
+"""
 
 from __future__ import annotations
 
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sqvalid.errors import InputError, check_choice
 
-__all__ = ["codebook", "dataset_names", "dataset_path", "datasets_directory"]
+__all__ = ["codebook", "data_file", "dataset_names", "dataset_path", "datasets_directory"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -77,8 +82,9 @@ def codebook(name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``title``, ``simulated``, ``file``, ``instrument``, ``n``, ``origin`` and, under
-        ``columns``, what each column holds that is no item.
+        ``title``, ``simulated``, ``origin``, ``file``, ``n``; ``instrument`` or
+        ``dimensions``; ``package`` where the file is one of another package, whose ``license``
+        is told; ``missing_codes``; and, under ``columns``, what the columns hold.
 
     Raises
     ------
@@ -86,3 +92,38 @@ def codebook(name: str) -> dict[str, Any]:
         No such dataset.
     """
     return tomllib.loads(dataset_path(name, "codebook.toml").read_text(encoding="utf-8"))
+
+
+def data_file(name: str) -> Path:
+    """Return the file with the answers of a bundled dataset.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`dataset_names`.
+
+    Returns
+    -------
+    pathlib.Path
+        In the folder of the dataset, or in the installed package that its codebook names.
+
+    Raises
+    ------
+    OptionError
+        No such dataset.
+    InputError
+        The package is not installed, or does not have the file.
+    """
+    book = codebook(name)
+    if "package" not in book:
+        return dataset_path(name, book["file"])
+    # The package is looked up, not imported: only its file is wanted.
+    spec = find_spec(book["package"])
+    place = Path("" if spec is None or spec.origin is None else spec.origin).parent / book["file"]
+    if not place.is_file():
+        raise InputError(
+            f"The data of {name!r} come with the package {book['package']!r}, and its file "
+            f"{book['file']!r} is not there.",
+            remedy=f"Install {book['package']} again.",
+        )
+    return Path(place)

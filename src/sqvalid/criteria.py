@@ -141,6 +141,15 @@ def _admissible(context: Mapping[str, Any]) -> str:
     return "" if context["admissible"] else "inadmissible_solution"
 
 
+def _six_experts(context: Mapping[str, Any]) -> str:
+    # Polit & Beck (2006): .78 needs six experts or more; with three to five all must agree.
+    return "" if context["n_experts"] >= 6 else "too_few_experts_for_rule"
+
+
+def _few_experts(context: Mapping[str, Any]) -> str:
+    return "" if 3 <= context["n_experts"] <= 5 else "number_of_experts_outside_rule"
+
+
 def _continuous_ml(context: Mapping[str, Any]) -> str:
     if not context["converged"]:
         return "not_converged"
@@ -164,6 +173,7 @@ _HU_BENTLER = "Hu & Bentler (1999), Structural Equation Modeling 6(1), 1-55"
 _HAIR = "Hair, Black, Babin & Anderson (2019), Multivariate Data Analysis, 8th ed."
 _FORNELL = "Fornell & Larcker (1981), Journal of Marketing Research 18(1), 39-50"
 _NUNNALLY = "Nunnally & Bernstein (1994), Psychometric Theory, 3rd ed."
+_POLIT = "Polit & Beck (2006), Research in Nursing & Health 29(5), 489-497"
 _CHEN = "Chen (2007), Structural Equation Modeling 14(3), 464-504"
 _HENSELER = (
     "Henseler, Ringle & Sarstedt (2015), Journal of the Academy of Marketing Science 43(1), 115-135"
@@ -179,6 +189,10 @@ _CRITERIA = (
     Criterion("omega_minimum", "at_least", 0.70, _HAIR, ("admissible",), _admissible),
     Criterion("omega_preferred", "at_least", 0.80, _NUNNALLY, ("admissible",), _admissible),
     Criterion("omega_redundancy", "at_most", 0.95, _HAIR, ("admissible",), _admissible),
+    Criterion("item_cvi", "at_least", 0.78, _POLIT, ("n_experts",), _six_experts),
+    Criterion("item_cvi_unanimous", "at_least", 1.00, _POLIT, ("n_experts",), _few_experts),
+    Criterion("scale_cvi_average", "at_least", 0.90, _POLIT, (), _anywhere),
+    Criterion("scale_cvi_universal", "at_least", 0.80, _POLIT, (), _anywhere),
     Criterion("fornell_larcker", "above", 0.0, _FORNELL, ("admissible",), _admissible),
     Criterion("htmt_distinct", "below", 0.85, _HENSELER, (), _anywhere),
     Criterion("htmt_similar", "below", 0.90, _HENSELER, (), _anywhere),
@@ -212,6 +226,25 @@ _BANDS = (
         ("none", "marginal", "moderate", "severe"),
         False,
         "Rönkkö & Cho (2022), Organizational Research Methods 25(1), 6-47",
+        (),
+        _anywhere,
+    ),
+    Band(
+        "icc",
+        (0.50, 0.75, 0.90),
+        ("poor", "moderate", "good", "excellent"),
+        False,
+        "Koo & Li (2016), Journal of Chiropractic Medicine 15(2), 155-163",
+        (),
+        _anywhere,
+    ),
+    Band(
+        "content_kappa",
+        (0.40, 0.60, 0.75),
+        ("poor", "fair", "good", "excellent"),
+        False,
+        "Cicchetti & Sparrow (1981), American Journal of Mental Deficiency 86, 127-137; Polit, "
+        "Beck & Owen (2007), Research in Nursing & Health 30, 459-467",
         (),
         _anywhere,
     ),

@@ -39,6 +39,9 @@ __all__ = [
 MISSING = "–"
 """What a printed table shows where a number does not exist."""
 
+_LONG_CELL = 24
+"""Columns of a terminal from which the text of a cell counts as long."""
+
 # A text cell that begins with one of these is run as a formula by spreadsheets.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")
 
@@ -168,7 +171,7 @@ def _print_cell(value: object, how: str, lang: str) -> str:
 
 def _check_format(column: str, how: str) -> None:
     stem, digits = (how[:4], how[4:]) if how.startswith("unit") else (how[:1], how[1:])
-    if how in {"p", "int", "text", "percent", "unit"} or (
+    if how in {"p", "int", "text", "right", "percent", "unit"} or (
         stem in {"f", "unit"} and digits.isdigit()
     ):
         return
@@ -260,10 +263,16 @@ class Table:
         Shown above; may be empty.
     formats : mapping of str to str
         Column to format: ``"f2"`` decimals; ``"unit"`` or ``"unit2"`` decimals without the
-        leading zero; ``"p"``; ``"int"``; ``"percent"`` (of a share); ``"text"``. A column
-        that is not named prints floats with three decimals, integers and text as they are.
+        leading zero; ``"p"``; ``"int"``; ``"percent"`` (of a share); ``"text"``; ``"right"``, text
+        that stands to the right, for numbers printed in several ways. A column that is not
+        named prints floats with three decimals, integers and text as they are.
     notes : tuple of str
         Shown below, one line each.
+    strong : tuple of (int, int)
+        Row and column of cells of `frame` that HTML shows in bold.
+    blank_missing : bool
+        Leave missing cells empty instead of showing a dash: the half of a matrix that would
+        only repeat the other.
 
     Raises
     ------
@@ -275,6 +284,8 @@ class Table:
     title: str = ""
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    strong: tuple[tuple[int, int], ...] = ()
+    blank_missing: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frame", self.frame.copy())
@@ -310,7 +321,9 @@ class Table:
             hows.insert(0, "text")
         return [
             [
-                str(cell)
+                ""
+                if self.blank_missing and _is_missing(cell)
+                else str(cell)
                 if how == "text" and not _is_missing(cell)
                 else _print_cell(cell, how, lang)
                 for cell, how in zip(row, hows, strict=True)
@@ -324,15 +337,25 @@ class Table:
         for j, column in enumerate(self.frame.columns):
             cells = [cell for cell in self.frame.iloc[:, j] if not _is_missing(cell)]
             numeric.append(
-                self.formats.get(str(column)) != "text"
-                and bool(cells or self.frame.iloc[:, j].dtype.kind == "f")
-                and all(
-                    isinstance(cell, int | float | np.integer | np.floating)
-                    and not isinstance(cell, bool)
-                    for cell in cells
+                self.formats.get(str(column)) == "right"
+                or (
+                    self.formats.get(str(column)) != "text"
+                    and bool(cells or self.frame.iloc[:, j].dtype.kind == "f")
+                    and all(
+                        isinstance(cell, int | float | np.integer | np.floating)
+                        and not isinstance(cell, bool)
+                        for cell in cells
+                    )
                 )
             )
         return [False, *numeric] if self._shows_index else numeric
+
+    def _long_columns(self, rows: list[list[str]]) -> list[bool]:
+        """Say which printed columns hold text that will not stand in one line of a small page."""
+        return [
+            any(text_width(row[j]) > _LONG_CELL for row in rows)
+            for j in range(len(rows[0]) if rows else 0)
+        ]
 
     def to_text(self, lang: str = "en") -> str:
         """Return the table as aligned text.
@@ -371,9 +394,11 @@ class Table:
         Returns
         -------
         str
-            One ``<table class="sqvalid">``; cells with numbers have the class ``num``.
+            One ``<table class="sqvalid">``; cells with numbers have the class ``num``, those of
+            columns with running text the class ``long``.
         """
-        right = self._numeric_columns()
+        right, printed = self._numeric_columns(), self._printed_rows(lang)
+        long = self._long_columns(printed)
         parts = ['<table class="sqvalid">']
         if self.title:
             parts.append(f"<caption>{escape(self.title)}</caption>")
@@ -384,15 +409,19 @@ class Table:
             for cell, side in zip(self._head(), right, strict=True)
         ]
         parts.append("</tr></thead><tbody>")
-        for row in self._printed_rows(lang):
+        strong = {(i, j + self._shows_index) for i, j in self.strong}
+        for i, row in enumerate(printed):
             parts.append("<tr>")
             for j, (cell, side) in enumerate(zip(row, right, strict=True)):
+                shown = f"<strong>{escape(cell)}</strong>" if (i, j) in strong else escape(cell)
                 if j == 0 and self._shows_index:
-                    parts.append(f'<th scope="row">{escape(cell)}</th>')
+                    parts.append(f'<th scope="row">{shown}</th>')
                 elif side:
-                    parts.append(f'<td class="num">{escape(cell)}</td>')
+                    parts.append(f'<td class="num">{shown}</td>')
+                elif long[j]:
+                    parts.append(f'<td class="long">{shown}</td>')
                 else:
-                    parts.append(f"<td>{escape(cell)}</td>")
+                    parts.append(f"<td>{shown}</td>")
             parts.append("</tr>")
         parts.append("</tbody>")
         if self.notes:

@@ -32,6 +32,7 @@ from sqvalid.latent import absolute_fit, incremental_fit
 from sqvalid.latent.fit import FitKeywords, cfa, growth, sem
 from sqvalid.latent.parameter_frames import estimates_and_errors, row_values
 from sqvalid.latent.result import FitResult
+from sqvalid.resampling import uniforms
 
 __all__ = ["PooledFit", "PooledTest", "compare_imputed", "fit_imputations", "impute"]
 
@@ -561,6 +562,7 @@ def impute(
     n_imputations: int = 20,
     *,
     items: Sequence[str] | None = None,
+    group: str | None = None,
     seed: int = DEFAULT_SEED,
     max_iterations: int = 10,
 ) -> tuple[pd.DataFrame, ...]:
@@ -578,8 +580,11 @@ def impute(
     items : sequence of str, optional
         Columns to impute, from each other; all numeric ones by default. Other columns are
         copied.
+    group : str, optional
+        Column with groups that are imputed each from its own answers. A model that lets groups
+        differ needs that: imputations from all together make groups more alike than they are.
     seed : int
-        Imputation k has the stream ``seed + k``.
+        Every imputation has a stream of its own.
     max_iterations : int
         Rounds over all items.
 
@@ -596,28 +601,53 @@ def impute(
     if n_imputations < 2:
         raise OptionError(f"n_imputations={n_imputations!r} must be two or more.")
     names = list(data.select_dtypes("number").columns) if items is None else list(items)
-    absent = [name for name in names if name not in data.columns]
+    if group is not None:
+        names = [name for name in names if name != group]
+    absent = [name for name in (*names, group) if name is not None and name not in data.columns]
     if absent:
         raise InputError(f"The data have no columns {', '.join(map(repr, absent))}.")
-    empty = [name for name in names if data[name].isna().all()]
-    if empty:
-        raise InputError(
-            f"Nobody answered {', '.join(map(repr, empty))}.", remedy="Leave these items out."
-        )
+    parts = _parts(data, group)
+    for label, rows in parts.items():
+        empty = [name for name in names if data[name].iloc[rows].isna().all()]
+        if empty:
+            of_group = f" in group {label!r}" if label else ""
+            raise InputError(
+                f"Nobody{of_group} answered {', '.join(map(repr, empty))}.",
+                remedy="Leave these items out.",
+            )
     from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer
 
     values = data[names].to_numpy(dtype=float)
     out = []
     for k in range(n_imputations):
-        # Its stopping rule is for single imputations, and warns when draws keep moving.
-        machine = IterativeImputer(
-            sample_posterior=True, max_iter=max_iterations, tol=0.0, random_state=seed + k
-        )
+        filled = values.copy()
+        for draw, rows in zip(uniforms(seed, k, len(parts)), parts.values(), strict=True):
+            # Its stopping rule is for single imputations, and warns when draws keep moving.
+            machine = IterativeImputer(
+                sample_posterior=True,
+                max_iter=max_iterations,
+                tol=0.0,
+                random_state=int(draw * 2**32),
+            )
+            filled[rows] = _quietly(machine, values[rows])
         frame = data.copy()
-        frame[names] = _quietly(machine, values)
+        frame[names] = filled
         out.append(frame)
     return tuple(out)
+
+
+def _parts(data: pd.DataFrame, group: str | None) -> dict[str, NDArray[np.intp]]:
+    """Rows of every group by its label; all rows where there are no groups."""
+    if group is None:
+        return {"": np.arange(len(data))}
+    codes, found = pd.factorize(data[group], sort=False)
+    if (codes < 0).any():
+        raise InputError(
+            f"{int((codes < 0).sum())} respondents have no group in {group!r}.",
+            remedy="Leave them out, or impute without group=.",
+        )
+    return {str(label): np.flatnonzero(codes == code) for code, label in enumerate(found)}
 
 
 def _quietly(machine: Any, values: Array) -> Array:

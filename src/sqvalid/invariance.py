@@ -12,11 +12,11 @@ import pandas as pd
 
 from sqvalid.criteria import judge
 from sqvalid.display import Result, Table
-from sqvalid.errors import Diagnostic, OptionError, SqvalidWarning, check_choice
+from sqvalid.errors import Diagnostic, OptionError, SqvalidWarning, UnsupportedError, check_choice
 from sqvalid.latent import FitResult, sem
 from sqvalid.latent.comparison import compare_models
 
-__all__ = ["STEPS", "Invariance", "assess_invariance"]
+__all__ = ["ORDERED_STEPS", "STEPS", "Invariance", "assess_invariance"]
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     "configural": (),
@@ -31,6 +31,17 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """What is equal across groups at each step."""
+
+ORDERED_STEPS: Mapping[str, tuple[str, ...]] = {
+    "configural": (),
+    "thresholds": ("thresholds",),
+    "metric": ("thresholds", "loadings"),
+    "scalar": ("thresholds", "loadings", "intercepts"),
+    "strict": ("thresholds", "loadings", "intercepts", "residuals"),
+}
+"""The same where items are ordered: thresholds come first."""
+
+_DEFAULT_STEPS = ("configural", "metric", "scalar", "strict")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -92,7 +103,7 @@ def assess_invariance(
     data: Any,
     *,
     group: str,
-    steps: Sequence[str] = ("configural", "metric", "scalar", "strict"),
+    steps: Sequence[str] | None = None,
     partial: Sequence[str] = (),
     **options: Any,
 ) -> Invariance:
@@ -106,8 +117,9 @@ def assess_invariance(
         Answers.
     group : str
         Column with the groups.
-    steps : sequence of str
-        Names of :data:`STEPS`, in their order.
+    steps : sequence of str, optional
+        Names of :data:`STEPS` in their order, by default the first four; of
+        :data:`ORDERED_STEPS`, by default all, where items are ordered (``ordered=``).
     partial : sequence of str
         Parameters that stay free, e.g. ``"P3 ~ 1"``.
     **options
@@ -121,6 +133,9 @@ def assess_invariance(
     ------
     OptionError
         An unknown step, or steps out of order.
+    UnsupportedError
+        Ordered items with fewer than three categories, whose thresholds, loadings and intercepts
+        cannot be told apart step by step.
 
     Notes
     -----
@@ -129,16 +144,36 @@ def assess_invariance(
     inadmissible one, later ones are not judged. The chi-square difference is printed beside it
     and decides nothing: in large samples it refuses what does not matter.
 
+    Of ordered items each step is identified as Wu and Estabrook show: equal thresholds set the
+    scale, so that later groups have free intercepts and residual variances; equal loadings free
+    their factor variances, equal intercepts their factor means. The theta parameterisation is the
+    default, without which residual variances are no parameters.
+
     References
     ----------
-    Chen (2007), Structural Equation Modeling 14(3), 464-504.
+    Chen (2007), Structural Equation Modeling 14(3), 464-504; Wu & Estabrook (2016),
+    Psychometrika 81, 1014-1045.
     """
+    ladder: Mapping[str, tuple[str, ...]] = STEPS
+    if options.get("ordered"):
+        ladder = ORDERED_STEPS
+        options = {"parameterization": "theta"} | options
+    default = [name for name in ladder if ladder is ORDERED_STEPS or name in _DEFAULT_STEPS]
+    if options.get("parameterization") == "delta" and ladder is ORDERED_STEPS:
+        default.remove("strict")
+    steps = default if steps is None else steps
     for step in steps:
-        check_choice("steps", step, STEPS)
-    if not steps or [*STEPS].index(steps[0]) > 0 or list(steps) != [s for s in STEPS if s in steps]:
+        check_choice("steps", step, ladder)
+    in_order = [name for name in ladder if name in steps]
+    if not steps or [*ladder].index(steps[0]) > 0 or list(steps) != in_order:
         raise OptionError(
             f"steps={list(steps)!r} is not a ladder.",
-            remedy=f"Begin with 'configural' and keep the order {', '.join(STEPS)}.",
+            remedy=f"Begin with 'configural' and keep the order {', '.join(ladder)}.",
+        )
+    if options.get("parameterization") == "delta" and "strict" in steps:
+        raise OptionError(
+            "Residual variances of ordered items are no parameters of the delta parameterisation.",
+            remedy="Use parameterization='theta', or leave out 'strict'.",
         )
     fits: dict[str, FitResult] = {}
     for step in steps:
@@ -146,13 +181,15 @@ def assess_invariance(
             # Every one of them is a diagnostic of the fit.
             warnings.simplefilter("ignore", SqvalidWarning)
             fits[step] = sem(
-                model,
+                model
+                if ladder is STEPS or not fits
+                else f"{model}\n{_identification(step, fits['configural'])}",
                 data,
                 group=group,
-                group_equal=STEPS[step],
-                group_partial=tuple(partial) if STEPS[step] else (),
+                group_equal=ladder[step],
+                group_partial=tuple(partial) if ladder[step] else (),
                 meanstructure=True,
-                **options,
+                **(options if ladder is STEPS else {"std_lv": True} | options),
             )
     rows: list[dict[str, Any]] = []
     failed = ""
@@ -166,6 +203,30 @@ def assess_invariance(
         rows.append(row)
         previous = fit
     return Invariance(pd.DataFrame(rows), fits, group, tuple(partial))
+
+
+def _identification(step: str, configural: FitResult) -> str:
+    """Lines that free intercepts, and fix factor means and variances, where a step needs it."""
+    table = configural.table
+    thresholds = table.options.n_thresholds
+    few = [name for name, count in thresholds.items() if count < 2]
+    if few:
+        raise UnsupportedError(
+            f"Invariance step by step needs three categories or more; {', '.join(few)} "
+            f"{'has' if len(few) == 1 else 'have'} two.",
+            remedy="Compare two fits: one free, one with group_equal=('thresholds', 'loadings', "
+            "'intercepts').",
+        )
+    n_groups = table.n_groups
+    later = ", ".join(["0", *["NA"] * (n_groups - 1)])
+    nothing, unit = (", ".join([value] * n_groups) for value in ("0", "1"))
+    lines = []
+    if step in ("thresholds", "metric"):
+        lines += [f"{name} ~ c({later})*1" for name in thresholds]
+        lines += [f"{name} ~ c({nothing})*1" for name in table.latents[0]]
+    if step == "thresholds":
+        lines += [f"{name} ~~ c({unit})*{name}" for name in table.latents[0]]
+    return "\n".join(lines)
 
 
 def _measures(step: str, fit: FitResult) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def compare_rivals(
     *,
     primary: str | None = None,
     planned: Mapping[str, bool] | None = None,
+    fitted: Mapping[str, FitResult] | None = None,
     **options: Any,
 ) -> Rivals:
     """Fit rival models to the same answers and put them into one table.
@@ -99,6 +100,9 @@ def compare_rivals(
         The model that the others are held against; by default the first.
     planned : mapping of str to bool, optional
         Whether a model was named before the data were seen; by default all of them.
+    fitted : mapping of str to FitResult, optional
+        Fits that are there already: of models among `models`, to the same answers, with the
+        same options.
     **options
         As for :func:`sqvalid.cfa`.
 
@@ -134,6 +138,9 @@ def compare_rivals(
     fits: dict[str, FitResult] = {}
     reasons: dict[str, str] = {}
     for name, text in models.items():
+        if fitted is not None and name in fitted:
+            fits[name] = fitted[name]
+            continue
         try:
             with warnings.catch_warnings():
                 # Every one of them is a diagnostic of the fit.

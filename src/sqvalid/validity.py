@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ from sqvalid.reliability import (
 )
 
 if TYPE_CHECKING:
+    from sqvalid.latent.bootstrap import Bootstrap, Interval
+    from sqvalid.latent.resample_functions import Resamples
     from sqvalid.latent.result import FitResult
 
 __all__ = ["Validity", "assess_validity", "htmt", "htmt2"]
@@ -39,9 +41,19 @@ Array = npt.NDArray[np.float64]
 # --- numbers over arrays -----------------------------------------------------------------
 
 
-def _within(correlation: Array, items: npt.NDArray[np.intp]) -> Array:
-    block = correlation[np.ix_(items, items)]
-    return np.asarray(block[np.tril_indices(items.size, -1)])
+def _mean_within(correlation: Array, items: npt.NDArray[np.intp]) -> Array:
+    """Mean over the pairs of some items; NaN for one item."""
+    if items.size < 2:
+        return np.full(correlation.shape[:-2], np.nan)
+    block = correlation[..., items[:, None], items]
+    rows, columns = np.tril_indices(items.size, -1)
+    return np.asarray(block[..., rows, columns].mean(axis=-1))
+
+
+def _mean_between(
+    correlation: Array, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]
+) -> Array:
+    return np.asarray(correlation[..., first[:, None], second].mean(axis=(-2, -1)))
 
 
 def htmt(
@@ -55,8 +67,8 @@ def htmt(
 
     Parameters
     ----------
-    correlation : ndarray (p, p)
-        Item correlations in the sample.
+    correlation : ndarray (..., p, p)
+        Item correlations in the sample, or in many at once.
     dimensions : sequence of integer arrays
         Positions of the items of each dimension.
     absolute : bool
@@ -65,7 +77,7 @@ def htmt(
 
     Returns
     -------
-    ndarray (m, m)
+    ndarray (..., m, m)
         1 on the diagonal by convention. NaN where a dimension has one item, or a mean
         correlation within it that is not positive.
 
@@ -74,14 +86,27 @@ def htmt(
     Henseler, Ringle & Sarstedt (2015); Ringle, Sarstedt, Sinkovics & Sinkovics (2023).
     """
     used = np.abs(correlation) if absolute else correlation
-    within = np.array([_within(used, d).mean() if d.size > 1 else np.nan for d in dimensions])
-    ratios = np.eye(len(dimensions))
-    for i, j in itertools.combinations(range(len(dimensions)), 2):
-        between = float(used[np.ix_(dimensions[i], dimensions[j])].mean())
-        defined = within[i] > 0.0 and within[j] > 0.0
-        ratio = between / np.sqrt(within[i] * within[j]) if defined else np.nan
-        ratios[i, j] = ratios[j, i] = ratio
-    return ratios
+    within = [_mean_within(used, d) for d in dimensions]
+    within = [np.where(mean > 0.0, mean, np.nan) for mean in within]
+    return _ratios(
+        correlation.shape[:-2],
+        dimensions,
+        lambda i, j: (
+            _mean_between(used, dimensions[i], dimensions[j]) / np.sqrt(within[i] * within[j])
+        ),
+    )
+
+
+def _ratios(
+    shape: tuple[int, ...],
+    dimensions: Sequence[npt.NDArray[np.intp]],
+    ratio: Callable[[int, int], Array],
+) -> Array:
+    m = len(dimensions)
+    out = np.broadcast_to(np.eye(m), (*shape, m, m)).copy()
+    for i, j in itertools.combinations(range(m), 2):
+        out[..., i, j] = out[..., j, i] = ratio(i, j)
+    return out
 
 
 def htmt2(correlation: Array, dimensions: Sequence[npt.NDArray[np.intp]]) -> Array:
@@ -89,14 +114,14 @@ def htmt2(correlation: Array, dimensions: Sequence[npt.NDArray[np.intp]]) -> Arr
 
     Parameters
     ----------
-    correlation : ndarray (p, p)
-        Item correlations in the sample; their absolute values are used.
+    correlation : ndarray (..., p, p)
+        Item correlations in the sample, or in many at once; their absolute values are used.
     dimensions : sequence of integer arrays
         Positions of the items of each dimension.
 
     Returns
     -------
-    ndarray (m, m)
+    ndarray (..., m, m)
         1 on the diagonal. NaN where a dimension has one item or a correlation within it
         is zero.
 
@@ -106,14 +131,15 @@ def htmt2(correlation: Array, dimensions: Sequence[npt.NDArray[np.intp]]) -> Arr
     """
     with np.errstate(divide="ignore"):
         logs = np.log(np.abs(correlation))
-    within = np.array([_within(logs, d).mean() if d.size > 1 else np.nan for d in dimensions])
-    ratios = np.eye(len(dimensions))
-    for i, j in itertools.combinations(range(len(dimensions)), 2):
-        between = float(logs[np.ix_(dimensions[i], dimensions[j])].mean())
-        defined = np.isfinite(within[i]) and np.isfinite(within[j])
-        ratio = np.exp(between - (within[i] + within[j]) / 2.0) if defined else np.nan
-        ratios[i, j] = ratios[j, i] = ratio
-    return ratios
+    within = [_mean_within(logs, d) for d in dimensions]
+    within = [np.where(np.isfinite(mean), mean, np.nan) for mean in within]
+    return _ratios(
+        correlation.shape[:-2],
+        dimensions,
+        lambda i, j: np.exp(
+            _mean_between(logs, dimensions[i], dimensions[j]) - (within[i] + within[j]) / 2.0
+        ),
+    )
 
 
 # --- the result --------------------------------------------------------------------------
@@ -132,7 +158,8 @@ class Validity(Result):
         ``simultaneous_*`` is the interval at the level that covers all pairs of a group
         jointly (Bonferroni); ``band`` places its end farther from zero on the scale of
         Rönkkö & Cho.
-        ``fornell_larcker`` is True where both AVE exceed the squared correlation.
+        ``fornell_larcker`` is True where both AVE exceed the squared correlation. With a
+        bootstrap also ``htmt_ci_lower htmt_ci_upper htmt2_ci_lower htmt2_ci_upper``.
     matrix : mapping of str to pandas.DataFrame
         Group label to one square table: square root of AVE on the diagonal, latent
         correlations below, HTMT above.
@@ -197,6 +224,10 @@ _UNIT_COLUMNS = {
     "htmt",
     "htmt_signed",
     "htmt2",
+    "htmt_ci_lower",
+    "htmt_ci_upper",
+    "htmt2_ci_lower",
+    "htmt2_ci_upper",
 }
 
 
@@ -210,24 +241,46 @@ class _UnityTest:
 _NO_TEST = _UnityTest(float("nan"), float("nan"), float("nan"))
 
 
-def _unity_test(fit: FitResult, factor_a: str, factor_b: str, sign: float) -> _UnityTest | None:
-    """Test that two factors correlate perfectly; None when that cannot be estimated."""
+def _refit_options(fit: FitResult) -> Any:
+    kept = (
+        "estimator", "likelihood", "orthogonal", "fixed_x", "meanstructure", "information",
+        "missing",
+    )  # fmt: skip
+    return {name: fit.options[name] for name in kept} | {"std_lv": True}
+
+
+def _unit_factors(fit: FitResult) -> FitResult | None:
+    """Return the model with factors of variance one; None when that cannot be estimated."""
     from sqvalid import latent
-    from sqvalid.latent.comparison import compare_models
 
     if fit.options["function"] not in {"cfa", "sem"}:
         # Which automatic parameters such a model has is not among its options.
         return None
     refit = latent.cfa if fit.options["function"] == "cfa" else latent.sem
-    kept = ("estimator", "likelihood", "orthogonal", "fixed_x", "meanstructure", "information")
-    options: Any = {name: fit.options[name] for name in kept} | {"std_lv": True}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SqvalidWarning)
+            return refit(fit.model_text, fit.moments, **_refit_options(fit))
+    except SqvalidError:
+        return None
+
+
+def _unity_test(
+    fit: FitResult, free: FitResult | None, factor_a: str, factor_b: str, sign: float
+) -> _UnityTest | None:
+    """Test that two factors correlate perfectly; None when that cannot be estimated."""
+    from sqvalid import latent
+    from sqvalid.latent.comparison import compare_models
+
+    if free is None:
+        return None
+    refit = latent.cfa if fit.options["function"] == "cfa" else latent.sem
     text = f"{fit.model_text}\n{factor_a} ~~ {'-' if sign < 0 else ''}1*{factor_b}\n"
     try:
         with warnings.catch_warnings():
             # A perfect correlation is on the border of what is admissible, on purpose.
             warnings.simplefilter("ignore", SqvalidWarning)
-            free = refit(fit.model_text, fit.moments, **options)
-            restricted = refit(text, fit.moments, **options)
+            restricted = refit(text, fit.moments, **_refit_options(fit))
         if not (free.converged and restricted.converged):
             return None
         step = compare_models(restricted, free).differences[-1]
@@ -254,7 +307,43 @@ def _factors(fit: FitResult) -> tuple[str, ...]:
     return tuple(f for f, items in fit.indicators.items() if set(items) <= observed)
 
 
-def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = True) -> Validity:
+def _htmt_intervals(
+    bootstrap: Bootstrap,
+    group: int,
+    positions: Sequence[npt.NDArray[np.intp]],
+    interval: Interval,
+    level: float,
+) -> pd.DataFrame:
+    """Intervals of HTMT and HTMT2 of every pair of factors of one group."""
+    first, second = np.triu_indices(len(positions), 1)
+
+    def ratios(resamples: Resamples) -> Array:
+        covariance = resamples.covariances[group]
+        sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        correlation = covariance / (sd[:, :, None] * sd[:, None, :])
+        return np.hstack(
+            [ratio(correlation, positions)[:, first, second] for ratio in (htmt, htmt2)]
+        )
+
+    found = bootstrap.of_resamples(ratios, interval, level=level)
+    n = len(first)
+    return pd.DataFrame(
+        {
+            f"{name}_{end}": found[end].to_numpy()[start : start + n]
+            for name, start in (("htmt", 0), ("htmt2", n))
+            for end in ("ci_lower", "ci_upper")
+        }
+    )
+
+
+def assess_validity(
+    fit: FitResult,
+    *,
+    level: float = 0.95,
+    unity_tests: bool = True,
+    bootstrap: Bootstrap | None = None,
+    interval: Interval = "percentile",
+) -> Validity:
     """Collect the evidence on convergence and distinctness of the factors.
 
     Meant for a confirmatory factor model whose factors correlate freely. In a structural
@@ -268,7 +357,12 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
     level : float
         Coverage of the intervals of the latent correlations.
     unity_tests : bool
-        Refit once per pair with the correlation fixed at one, and test the difference.
+        Refit once per pair with the correlation fixed at one, and test the difference. With
+        incomplete answers, only pairs whose simultaneous interval comes near: reaches .8.
+    bootstrap : Bootstrap, optional
+        Of this fit, from :func:`bootstrap_fit`: intervals of the HTMT and of the reliabilities.
+    interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
+        Kind of these intervals.
 
     Returns
     -------
@@ -277,7 +371,7 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
     Raises
     ------
     OptionError
-        The model has no factor with observed items.
+        The model has no factor with observed items, or the bootstrap is of another fit.
 
     References
     ----------
@@ -294,16 +388,25 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
     structural = set(table.loc[table["op"] == "~", "lhs"]) | {
         item for items in fit.indicators.values() for item in items if item in fit.latents
     }
-    reliability = assess_reliability(fit, {f: fit.indicators[f] for f in factors}, level=level)
+    reliability = assess_reliability(
+        fit,
+        {f: fit.indicators[f] for f in factors},
+        level=level,
+        bootstrap=bootstrap,
+        interval=interval,
+    )
     samples = group_frames(fit, "sample")
     correlations = group_frames(fit, "latent_correlation")
     several = len(samples) > 1
     # Several groups share constraints, so the one-pair test would touch all of them at once.
     test_unity = unity_tests and not several and not structural
+    free = _unit_factors(fit) if test_unity else None
     diagnostics: list[Diagnostic] = []
     rows: list[dict[str, Any]] = []
     matrices: dict[str, pd.DataFrame] = {}
     failed: list[str] = []
+    apart: list[str] = []
+    intervals: list[pd.DataFrame] = []
     for number, (label, sample) in enumerate(samples.items(), start=1):
         names = list(sample.columns)
         positions = [
@@ -313,6 +416,8 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
         observed = correlation_from_covariance(sample.to_numpy(dtype=float))
         ratios = htmt(observed, positions)
         signed = htmt(observed, positions, absolute=False)
+        if bootstrap is not None and len(factors) > 1:
+            intervals.append(_htmt_intervals(bootstrap, number - 1, positions, interval, level))
         geometric = htmt2(observed, positions)
         errors = _latent_correlations(fit, number)
         scales = reliability.scales
@@ -333,7 +438,13 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
             if structural & {a, b} or se == 0.0:
                 se = float("nan")
             band_at = max(abs(r - jointly * se), abs(r + jointly * se))
-            done = _unity_test(fit, a, b, r) if test_unity else _NO_TEST
+            band = classify("latent_correlation", band_at).band or None
+            # Fits to incomplete answers take their time; a pair that is far apart needs none.
+            spared = test_unity and fit.options["missing"] != "listwise" and band == "none"
+            if spared:
+                apart.append(f"{a} ~~ {b}")
+            wanted = test_unity and not spared
+            done = _unity_test(fit, free, a, b, r) if wanted else _NO_TEST
             if done is None:
                 failed.append(f"{a} ~~ {b}")
             test = done or _NO_TEST
@@ -350,7 +461,7 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
                     "ci_upper": r + each * se,
                     "simultaneous_lower": r - jointly * se,
                     "simultaneous_upper": r + jointly * se,
-                    "band": classify("latent_correlation", band_at).band or None,
+                    "band": band,
                     "shared_variance": r**2,
                     "ave_a": ave_a,
                     "ave_b": ave_b,
@@ -369,6 +480,8 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
         )
     if unity_tests and several:
         diagnostics.append(Diagnostic("unity_test_one_group_only", "info"))
+    if apart:
+        diagnostics.append(Diagnostic("unity_test_spared", "info", tuple(apart)))
     if failed:
         diagnostics.append(Diagnostic("unity_test_failed", "warning", tuple(failed)))
     single = tuple(f for f in factors if len(fit.indicators[f]) == 1)
@@ -377,6 +490,8 @@ def assess_validity(fit: FitResult, *, level: float = 0.95, unity_tests: bool = 
     if not fit.admissible:
         diagnostics.append(Diagnostic("validity_inadmissible", "problem"))
     pairs = pd.DataFrame(rows, columns=_PAIR_COLUMNS)
+    if intervals:
+        pairs = pairs.join(pd.concat(intervals, ignore_index=True))
     if not several:
         pairs = pairs.drop(columns="group")
     return Validity(

@@ -2,14 +2,16 @@
 
     python tests/bench/compare.py [--rows a,b,...] [--rounds N] [--write]
 
-Rows: a, b, mlr, mlm, wide, mlr44, mlm44, large, fiml, fiml5k, import.
+Rows: a, b, mlr, mlm, wide, mlr44, mlm44, large, fiml, fiml5k, boot, import.
 
 Every round runs each program once, so that whatever else the machine does falls on all of
 them. Times are medians of CPU time on one thread. A program that is not installed is left out;
 lavaan runs in one R process that stays open. Each fit's work: estimates, standard
 errors, standardised estimates, fit measures; from the data frame to the tables. Chi-squares are
 compared, scaled ones where the estimator is robust, and a disagreement ends the script with an
-error. Rows of MLM run MLR on the same data in the same turns: Gamma must not make it slow.
+error. The row of the bootstrap is the time of one resample: of 5,000 here, of 60 by
+bootstrapLavaan. Rows of MLM run MLR on the same data in the same turns: Gamma must not make it
+slow.
 """
 
 from __future__ import annotations
@@ -50,8 +52,11 @@ ROUNDS = {
     "large": 5,
     "fiml": 3,
     "fiml5k": 1,
+    "boot": 5,
     "import": 7,
 }
+# Resamples that lavaan makes.
+LAVAAN_DRAWS = 60
 # Relative differences of chi-square; semopy stops early, where its F is good to 1e-6.
 AGREEMENT = {"semopy": 1e-4, "seminr": 1e-5, "lavaan": 1e-6}
 SEMOPY_F = 1e-6
@@ -69,6 +74,7 @@ TARGETS = {
     "large": {"lavaan": (12, 20)},
     "fiml": {"lavaan": (15, 50)},
     "fiml5k": {"lavaan": (15, 50)},
+    "boot": {"lavaan": (80, 150)},
     "import": {"semopy": (4, 7)},
 }
 
@@ -95,12 +101,27 @@ def our_run(work: Workload) -> Run:
         _ = fit.parameters
         return float(fit.fit_measures["chisq" if work.estimator == "ML" else "chisq_scaled"])
 
+    if work.draws:
+        fit = function(work.model, data)
+
+        def resample() -> float:
+            sqvalid.bootstrap_fit(fit, work.draws)
+            return float(fit.fit_measures["chisq"])
+
+        return lambda: per_draw(timed(resample), work.draws)
     return lambda: timed(run)
+
+
+def per_draw(spent: tuple[float, float], draws: int) -> tuple[float, float]:
+    """Milliseconds of one resample, and the value."""
+    return spent[0] / draws, spent[1]
 
 
 def semopy_run(work: Workload) -> Run | None:
     """semopy: the fit, inspection with standardised estimates, statistics."""
     if importlib.util.find_spec("semopy") is None or work.estimator != "ML" or work.missing:
+        return None
+    if work.draws:
         return None
     import semopy
 
@@ -122,6 +143,7 @@ def seminr_run(work: Workload) -> Run | None:
     if (
         importlib.util.find_spec("seminr") is None
         or work.missing
+        or work.draws
         or work.estimator not in ("ML", "MLR")
     ):
         return None
@@ -180,7 +202,8 @@ class Lavaan:
         model.write_text(work.model + "\n")
         function = "sem" if work.paths else "cfa"
         missing = "fiml" if work.missing else "listwise"
-        fields = (values, *data.shape, names, model, work.estimator, function, missing)
+        draws = LAVAAN_DRAWS if work.draws else 0
+        fields = (values, *data.shape, names, model, work.estimator, function, missing, draws)
         request = "\t".join(map(str, fields)) + "\n"
 
         def run() -> tuple[float, float]:
@@ -267,7 +290,8 @@ def describe(row: str, times: dict[str, float]) -> list[str]:
     """Cells of one line of the table."""
     ours = times["sqvalid"]
     cells = [WORKLOADS[row].title if row in WORKLOADS else "import, beyond an empty interpreter"]
-    cells.append(f"{ours:.1f}")
+    digits = 3 if ours < 1.0 else 1
+    cells.append(f"{ours:.{digits}f}")
     for name in ("semopy", "seminr", "lavaan"):
         if name not in times:
             cells.append("-")

@@ -35,6 +35,8 @@ class Workload:
         Degrees of freedom the model has.
     missing : float
         Share of the answers that are missing, at random.
+    draws : int
+        Bootstrap resamples; the row is then of them, not of the fit.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Workload:
     estimator: str
     df: int
     missing: float = 0.0
+    draws: int = 0
 
     @property
     def model(self) -> str:
@@ -116,7 +119,8 @@ MLM44 = replace(MLR44, name="mlm44", title="MLM, 44 items, 4 factors, n = 2000",
 LARGE = Workload("large", "ML, model a from 1,000,000 rows", A.factors, (), 1_000_000, "ML", 199)
 FIML = replace(A, name="fiml", title="FIML, model a with 10% missing, n = 500", missing=0.1)
 FIML5K = replace(FIML, name="fiml5k", title="FIML, model a with 10% missing, n = 5000", n_obs=5000)
-WORKLOADS = {w.name: w for w in (A, B, MLR, MLM, WIDE, MLR44, MLM44, LARGE, FIML, FIML5K)}
+BOOT = replace(B, name="boot", title="bootstrap of model b, one resample of 5,000", draws=5000)
+WORKLOADS = {w.name: w for w in (A, B, MLR, MLM, WIDE, MLR44, MLM44, LARGE, FIML, FIML5K, BOOT)}
 
 
 @cache

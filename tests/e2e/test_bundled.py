@@ -8,8 +8,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+import sqvalid as sq
 from sqvalid import bundled
 from sqvalid.errors import InputError, OptionError
 from sqvalid.survey import load_dataset
@@ -43,7 +45,7 @@ def probe(path: Path, cwd: Path) -> dict[str, object]:
 def test_from_a_checkout(tmp_path: Path) -> None:
     told = probe(ROOT / "src", tmp_path)
     assert Path(str(told["folder"])) == ROOT / "datasets"
-    assert told["names"] == ["servqual_demo"]
+    assert told["names"] == ["holzinger_swineford", "political_democracy", "servqual_demo"]
     assert told["study"] is True
 
 
@@ -66,12 +68,17 @@ def test_from_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (unpacked / "sqvalid" / "instruments" / "library" / file.name).is_file()
 
 
-def test_the_script_makes_the_file_again() -> None:
+def test_the_script_makes_the_files_again() -> None:
     script = runpy.run_path(str(bundled.datasets_directory() / "make_servqual_demo.py"))
-    assert (
-        script["content"]().encode()
-        == bundled.dataset_path("servqual_demo", "answers.csv").read_bytes()
-    )
+    for made, file in (("content", "ANSWERS"), ("truth", "TRUTH")):
+        assert script[made]().encode() == script[file].read_bytes(), file
+
+
+def test_the_study_never_reads_the_truth() -> None:
+    folder = bundled.dataset_path("servqual_demo")
+    assert not list(folder.glob("truth*"))
+    assert "truth" not in (folder / "study.toml").read_text(encoding="utf-8")
+    assert (folder / "answers.csv").stat().st_size < 1_000_000
 
 
 @pytest.mark.parametrize("name", bundled.dataset_names())
@@ -89,6 +96,43 @@ def test_simulated_data_say_so() -> None:
     assert bundled.codebook("servqual_demo")["simulated"] is True
     assert "simulated" in (folder / "study.toml").read_text(encoding="utf-8")
     assert "simulated" in (folder.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [
+        ("holzinger_swineford", "holzinger_swineford1939"),
+        ("political_democracy", "political_democracy"),
+    ],
+)
+def test_classic_data_are_those_of_lavaan(name: str, shared: str) -> None:
+    folder = os.environ.get("SQVALID_SHARED", "")
+    file = Path(folder) / "data" / shared / "data.csv"
+    if not folder or not file.is_file():
+        pytest.skip("the shared data are not there")
+    theirs = pd.read_csv(file)
+    ours = load_dataset(name).frame.drop(columns="column_1").reset_index(drop=True)
+    pd.testing.assert_frame_equal(ours, theirs, check_dtype=False, check_exact=True)
+
+
+def test_classic_models_give_the_published_numbers() -> None:
+    # Rosseel (2012), Journal of Statistical Software 48(2), sections 3 and 4.
+    pupils = sq.load_dataset("holzinger_swineford")
+    text = "".join(f"{f} =~ {' + '.join(x)}\n" for f, x in pupils.dimensions.items())
+    measures = sq.cfa(text, pupils).fit_measures
+    assert (round(measures["chisq"], 3), measures["df"]) == (85.306, 24)
+    countries = sq.load_dataset("political_democracy")
+    text = "".join(f"{f} =~ {' + '.join(x)}\n" for f, x in countries.dimensions.items())
+    text += "dem60 ~ ind60\ndem65 ~ ind60 + dem60\n"
+    text += "y1 ~~ y5\ny2 ~~ y4 + y6\ny3 ~~ y7\ny4 ~~ y8\ny6 ~~ y8\n"
+    measures = sq.sem(text, countries).fit_measures
+    assert (round(measures["chisq"], 3), measures["df"]) == (38.125, 35)
+
+
+def test_a_package_that_lost_its_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match="come with the package 'semopy'"):
+        bundled.data_file("political_democracy")
 
 
 def test_what_is_not_there_lists_what_is() -> None:

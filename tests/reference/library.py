@@ -128,6 +128,10 @@ def fits() -> tuple[Fit, ...]:
                     extra["group.partial"] = node["group.partial"]
                 extra = {k: v for k, v in extra.items() if v}
                 model = node.get("lavaan_syntax") or doc["model_syntax"]
+                if "lavaan_syntax" in node:
+                    # The text has all restrictions; what else was said stands in the document.
+                    own = ("group", "ordered", "parameterization", "estimator")
+                    extra = {key: doc[key] for key in own}
                 found.append(
                     Fit(f"{name}/{step}", name, f"steps.{step}", model,
                         arguments | extra, "cfa", node)
@@ -146,7 +150,22 @@ def fits() -> tuple[Fit, ...]:
     return tuple(found)
 
 
-BUILT = ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM", "ULSMV", "WLS")
+BUILT = (
+    "WLSMV",
+    "WLSM",
+    "DWLS",
+    "ML",
+    "MLM",
+    "MLMV",
+    "MLMVS",
+    "MLR",
+    "MLF",
+    "GLS",
+    "ULS",
+    "ULSM",
+    "ULSMV",
+    "WLS",
+)
 
 
 def why_not_built(fit: Fit) -> str | None:
@@ -156,8 +175,6 @@ def why_not_built(fit: Fit) -> str | None:
     """
     arguments = fit.arguments
     estimator = arguments.get("estimator", "ML")
-    if arguments.get("ordered") or "|" in fit.model:
-        return "ordered"
     if estimator not in BUILT:
         return f"estimator {estimator}"
     if arguments.get("missing") in ("two.stage", "pairwise"):
@@ -174,6 +191,10 @@ def frame(file: str) -> pd.DataFrame:
     data = pd.read_csv(root() / "data" / f"{text.split('.csv')[0]}.csv")
     if "rows 1..10 + 61..75" in text:
         data = data.iloc[[*range(10), *range(60, 75)]].reset_index(drop=True)
+    if "dichotomised" in text:
+        items = [f"P{i}" for i in range(10, 18)]
+        assert "P10..P17 >= 4" in text
+        data[items] = (data[items] >= 4).astype(float)
     if "x10 = x1 + x2" in text:
         data = data.assign(x10=data["x1"] + data["x2"])
     products = document(file).get("extras", {}).get("product_names")

@@ -59,3 +59,30 @@ def test_intervals(boot, kind):
                 row[end], abs=LIMIT * ENDS[kind] * error * row["se"]
             ), key
     assert compared == 34
+
+
+def test_errors_of_the_fit_are_those_of_lavaan():
+    document = library.document(FILE)
+    fit = sq.sem(document["model_syntax"], library.frame(FILE), se="bootstrap", bootstrap=DRAWS)
+    theirs, ours = document["parameters"], fit.parameters
+    rows = {key: i for i, key in enumerate(zip(ours["lhs"], ours["op"], ours["rhs"], strict=True))}
+    both = 1.0 / document["arguments"]["bootstrap"] + 1.0 / DRAWS
+    seen = 0
+    for k, key in enumerate(zip(theirs["lhs"], theirs["op"], theirs["rhs"], strict=True)):
+        i = rows.get(key)
+        if i is None or not theirs["se"][k]:
+            continue
+        draws = fit.estimate.row_draws[:, i]
+        draws = draws[np.isfinite(draws)]
+        z = (draws - draws.mean()) / draws.std()
+        # A standard deviation of R draws has a relative error of sqrt((kurtosis - 1) / 4R).
+        error = np.sqrt(((z**4).mean() - 1.0) / 4.0 * both)
+        assert abs(theirs["se"][k] / ours["se"][i] - 1.0) < LIMIT * error, key
+        for end in ("lower", "upper"):
+            # Away from the normal distribution, the density at an end is that of the draws.
+            at, near = ours[f"ci_{end}"][i], 0.15 * ours["se"][i]
+            density = (np.abs(draws - at) < near).mean() / (2.0 * near)
+            of_end = np.sqrt(0.025 * 0.975 * both) / density
+            assert abs(theirs[f"ci.{end}"][k] - at) < LIMIT * of_end, (key, end)
+        seen += 1
+    assert seen > 30

@@ -80,7 +80,9 @@ def test_nested_test(name, pair, first, second, method, entry):
     expected = entry["chisq_diff"]
     if free.observed != restricted.observed and method.startswith("satorra.2000_delta"):
         expected = ALIGNED[name, pair, method]
-    diff.check("df_diff", step.df_diff, entry["df_diff"], rtol=1e-12)
+    whole = float(entry["df_diff"]).is_integer()
+    if whole or not step.reason:
+        diff.check("df_diff", step.df_diff, entry["df_diff"], rtol=1e-12 if whole else RELATIVE)
     if method == "satorra.bentler.2010" and not names_of(free) <= names_of(restricted):
         # Parameters that the restricted model does not name stand at the reference program's
         # start values, not at the restricted solution.
@@ -90,7 +92,9 @@ def test_nested_test(name, pair, first, second, method, entry):
     diff.check("chisq_diff", step.raw_chisq_diff, expected, rtol=RELATIVE, atol=ABSOLUTE)
     if step.reason or "difference_by_moments" in {d.code for d in found.diagnostics}:
         # What is shown is not what the reference gives, for the reason told.
-        assert not math.isclose(step.chisq_diff, step.raw_chisq_diff, rel_tol=1e-6)
+        assert math.isnan(step.chisq_diff) or not math.isclose(
+            step.chisq_diff, step.raw_chisq_diff, rel_tol=1e-6
+        )
     else:
         assert math.isclose(step.chisq_diff, step.raw_chisq_diff, rel_tol=1e-6)
         if expected == entry["chisq_diff"]:
@@ -116,8 +120,14 @@ def test_differences_of_fit_measures(first, second, block):
     one, other = result(first).fit_measures, result(second).fit_measures
     free, restricted = sorted((one, other), key=lambda m: m["df"])
     for name, value in block["delta_fit_restricted_minus_free"].items():
+        if value is None:
+            # A restricted model of thresholds has no robust indices.
+            assert math.isnan(restricted[name.replace(".", "_")])
+            continue
         ours = restricted[name.replace(".", "_")] - free[name.replace(".", "_")]
         assert ours == pytest.approx(value, rel=RELATIVE, abs=2e-5), name
+    if "plain_chisq_diff" not in block:
+        return
     plain = restricted["chisq"] - free["chisq"]
     assert plain == pytest.approx(block["plain_chisq_diff"], rel=1e-6, abs=1e-5)
 

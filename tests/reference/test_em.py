@@ -125,3 +125,28 @@ def test_patterns_and_what_cannot_be_estimated() -> None:
     booklets[20:, 1] = np.arange(20)
     found = em_moments(np.hstack([booklets, np.random.default_rng(0).normal(size=(40, 1))]))
     assert found.undetermined.tolist() == [[False, True, False], [True, False, False], [False] * 3]
+
+
+def test_rounding_does_not_grow_where_steps_are_many() -> None:
+    # Half of the answers missing in a small group: many steps, in which a part of the covariance
+    # that is not symmetric would grow and lead away from the maximum.
+    rng = np.random.default_rng(31)
+    for seed in range(8):
+        values = incomplete(120, 0.45, seed=seed)
+        values = np.hstack([values, values[:, :2] + 0.3 * rng.normal(size=(120, 2))])
+        found = em_moments(values)
+        assert found.converged
+        np.testing.assert_array_equal(found.covariance, found.covariance.T)
+        again = em_moments(values[:, ::-1])
+        assert again.loglikelihood == pytest.approx(found.loglikelihood, abs=1e-7)
+        np.testing.assert_allclose(again.covariance[::-1, ::-1], found.covariance, atol=1e-6)
+
+
+def test_an_item_with_too_few_answers_is_named() -> None:
+    values = incomplete(150, 0.05)
+    values[3:, 4] = np.nan
+    with pytest.raises(SurveyError, match="do not determine the covariance matrix"):
+        em_moments(values)
+    frame = pd.DataFrame(values, columns=list("abcde"))
+    with pytest.raises(SurveyError, match=r"involved: .*'e'"):
+        sq.cfa("f =~ a + b + c + d + e", frame, missing="fiml")

@@ -51,8 +51,8 @@ def slack(fit: library.Fit) -> float:
 
 
 def follows_new(fit: library.Fit) -> bool:
-    """Where the versions differ but the advice is to follow the new one: ULS."""
-    return fit.arguments.get("estimator") == "ULS"
+    """Where the versions differ but the advice is to follow the new one: ULS, and DWLS."""
+    return fit.arguments.get("estimator") in ("ULS", "DWLS")
 
 
 def is_disputed(fit: library.Fit, path: str) -> bool:
@@ -226,6 +226,10 @@ def fit_measures(fit, block):
         if expected["df"] < 0 and ours in UNDEFINED_BELOW_ZERO_DF:
             continue
         tolerance = STATISTIC if ours in STATISTICS else ESTIMATE
+        if ours.endswith("_robust") and result(fit.name).fit_options.is_categorical:
+            # Several groups: lavaan counts the sampling error of the baseline's correlations
+            # twice, which moves the incremental indices by about this much.
+            tolerance = 5e-4
         # Residual averages of a model that fits exactly are the optimiser's rounding; p-values
         # far in the tail are compared absolutely.
         atol = 1e-6 if ours in STATISTICS else 1e-6 if "pvalue" in ours else 2e-7
@@ -285,6 +289,9 @@ def residual_matrices(fit, block):
             diff.vector(
                 f"{prefix}mean/", found, library.vector(theirs["mean"]), rtol=rtol, atol=atol
             )
+    for prefix, found, theirs in per_group(ours.threshold_residuals(kind), fit, expected):
+        if "th" in theirs:
+            diff.vector(f"{prefix}th/", found, library.vector(theirs["th"]), rtol=rtol, atol=atol)
     if not disputed_section(fit, block):
         diff.done()
 
@@ -304,8 +311,9 @@ def residual_summaries(fit, block):
     names = [name.replace(".", "_") for name in fit.block(block)[".row"]]
     found = result(fit.name).residual_summary(METRICS[block])
     for part in expected.columns:
-        for name, value in zip(names, expected[part], strict=True):
-            diff.check(f"{part}/{name}", found.loc[name, part], value, rtol=1e-3, atol=1e-6)
+        for k, (name, value) in enumerate(zip(names, expected[part], strict=True)):
+            if not is_disputed(fit, f"{block}/{part}/{k}"):
+                diff.check(f"{part}/{name}", found.loc[name, part], value, rtol=1e-3, atol=1e-6)
     diff.done()
 
 
@@ -382,12 +390,22 @@ def moments(attribute):
             # Moments of incomplete answers come from an iteration that lavaan ends early: the
             # likelihood of ours is higher (test_em.py).
             rtol, atol = 1e-6, 1e-9
+        if attribute == "sample" and ours.fit_options.is_categorical:
+            # Each program's own maximisation of the polychoric correlations.
+            rtol, atol = 0.0, 2e-7
         for prefix, found, theirs in per_group(getattr(ours, attribute), fit, expected):
             diff.frame(f"{prefix}cov/", found, library.matrix(theirs["cov"]), rtol=rtol, atol=atol)
         for prefix, found, theirs in per_group(getattr(ours, f"{attribute}_means"), fit, expected):
             if "mean" in theirs:
                 mean = library.vector(theirs["mean"])
                 diff.vector(f"{prefix}mean/", found, mean, rtol=rtol, atol=atol)
+        for prefix, found, theirs in per_group(
+            getattr(ours, f"{attribute}_thresholds"), fit, expected
+        ):
+            if "th" in theirs:
+                diff.vector(
+                    f"{prefix}th/", found, library.vector(theirs["th"]), rtol=rtol, atol=atol
+                )
         diff.done()
 
     return check
@@ -409,6 +427,10 @@ def factor_scores(method):
         for prefix, ours, theirs in pairs:
             matrix = library.matrix(theirs | {"rownames": list(range(len(theirs["values"])))})
             first = ours[list(matrix.columns)].head(len(matrix)).reset_index(drop=True)
+            if method == "bartlett" and result(fit.name).fit_options.is_categorical:
+                # The likelihood of a pattern at the end of the scale has no maximum: R's search
+                # ends where it is nearly flat.
+                first, matrix = first[matrix.abs() < 4.0], matrix[matrix.abs() < 4.0]
             diff.frame(prefix, first, matrix, rtol=ESTIMATE, atol=50 * slack(fit))
         if diff.count:
             diff.done()
@@ -491,7 +513,7 @@ OTHER_BLOCKS = {
     "id", "category", "description", "data_file", "missing_code", "software", "data_note",
     "lavaan_function", "model_syntax", "arguments", "optimizer_control", "warnings", "convergence",
     "options", "cross_version_check", "group.equal", "group.partial", "extras", "h1_moments",
-    "extra_arguments", "converged",
+    "extra_arguments", "converged", "lavaan_syntax",
 }  # fmt: skip
 
 
@@ -521,8 +543,7 @@ def test_no_block_is_overlooked():
 def test_what_is_not_built_is_known():
     reasons = Counter(library.why_not_built(fit) for fit in library.fits())
     assert set(reasons) - {None} <= {
-        "ordered", "missing data", "bootstrap standard errors",
-        *(f"estimator {e}" for e in ("WLSMV", "DWLS", "WLSM")),
+        "missing data", "bootstrap standard errors",
     }  # fmt: skip
 
 

@@ -84,6 +84,29 @@ def test_nested_models(pooled):
     assert found.statistic == pytest.approx(1.226023026 * (1 - 0.003115251), rel=1e-6)
 
 
+def test_stacked_likelihood(pooled):
+    # Chan and Meng's formulas written in R on lavaan 0.6-14's chi-squares of the five data sets and
+    # of their rows as one: F, error df, p, increase.
+    found = pooled[0].test("D4", scaled=False)
+    values = (found.statistic, found.df_error, found.p, found.relative_increase)
+    np.testing.assert_allclose(
+        values, (0.918180629, 6213.93031, 0.639687688, 0.216567832), rtol=1e-6
+    )
+    found = sq.compare_imputed(pooled[1], pooled[0], method="D4", scaled=False)
+    assert (found.relative_increase, found.df_error) == (0.0, np.inf)
+    np.testing.assert_allclose((found.statistic, found.p), (1.22214719, 0.268939676), rtol=1e-5)
+
+
+def test_rubins_rules_are_those_of_the_book():
+    # Rubin (1987, pp. 76-77) written in R on lavaan's estimates and (expected-information) errors:
+    # standard error, fraction of missing information, degrees of freedom.
+    frames = [completed(number) for number in range(1, 6)]
+    rows = sq.fit_imputations(MODEL, frames, meanstructure=True).parameters.iloc[[1, 2, 5]]
+    np.testing.assert_allclose(rows.se, (0.08338943265, 0.08850834436, 0.06927456738), rtol=5e-6)
+    np.testing.assert_allclose(rows.fmi, (0.09005763360, 0.06295980292, 0.21358061021), rtol=5e-5)
+    np.testing.assert_allclose(rows.df, (532.77197, 1067.74646, 101.74952), rtol=1e-4)
+
+
 def test_stacked_likelihood_is_near_the_pooled_one(pooled):
     # Both estimate the same quantity; semTools 0.5-6 has no D4.
     for scaled in (False, True):

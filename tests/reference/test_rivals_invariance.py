@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import sqvalid as sq
-from sqvalid.errors import InputError, OptionError
+from sqvalid.errors import InputError, OptionError, UnsupportedError
 from sqvalid.invariance import assess_invariance
 from sqvalid.rivals import compare_rivals
 
@@ -108,3 +108,53 @@ def test_the_ladder_is_lavaans(name: str) -> None:
         if not name.endswith("mlr"):
             expected = lrt["plain_chisq_diff"]
             assert rows.loc[step, "delta_chisq"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["theta", "delta"])
+def test_the_ladder_of_ordered_items(kind: str) -> None:
+    """Each step is the model that semTools writes for it after Wu and Estabrook."""
+    name = f"inv_ord_sq5_{kind}"
+    if not library.has(name):
+        pytest.skip("the file is absent")
+    doc = library.document(name)
+    ladder = assess_invariance(
+        doc["model_syntax"],
+        library.frame(name),
+        group=doc["group"],
+        ordered=doc["ordered"],
+        parameterization=kind,
+    )
+    steps = {
+        "configural": "configural",
+        "thresholds": "thresholds",
+        "metric": "thresholds_loadings",
+        "scalar": "thresholds_loadings_intercepts",
+        "strict": "plus_residuals",
+    }
+    done = {s for s, node in doc["steps"].items() if "fit_measures" in node}
+    assert list(ladder.fits) == [step for step in steps if steps[step] in done]
+    for step, fit in ladder.fits.items():
+        expected = doc["steps"][steps[step]]["fit_measures"]
+        for measure in ("df", "chisq", "chisq.scaled", "rmsea.scaled", "srmr"):
+            ours = fit.fit_measures[measure.replace(".", "_")]
+            assert ours == pytest.approx(expected[measure], rel=1e-4, abs=1e-6), (step, measure)
+    pairs = list(zip(steps.values(), list(steps.values())[1:], strict=False))
+    table = ladder.frame.set_index("step")
+    for (before, after), step in zip(pairs, list(ladder.fits)[1:], strict=False):
+        found = doc["comparisons"][f"{before}_vs_{after}"]["lrt"]["default"]
+        assert table.loc[step, "delta_chisq"] == pytest.approx(found["chisq_diff"], rel=1e-4)
+        assert table.loc[step, "delta_df"] == found["df_diff"]
+        assert table.loc[step, "verdict"] == "not_judged"
+
+
+def test_binary_items_have_no_ladder() -> None:
+    data = answers()
+    items = [name for name in data.columns if name != "branch"]
+    data[items] = (data[items] > 0).astype(int)
+    with pytest.raises(UnsupportedError, match="three categories"):
+        assess_invariance(MODEL, data, group="branch", ordered=True)
+    with pytest.raises(OptionError, match="delta parameterisation"):
+        assess_invariance(
+            MODEL, data, group="branch", ordered=True, parameterization="delta",
+            steps=["configural", "thresholds", "metric", "scalar", "strict"],
+        )  # fmt: skip

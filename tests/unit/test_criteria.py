@@ -8,7 +8,8 @@ from sqvalid import wording
 from sqvalid.criteria import BANDS, CRITERIA, Criterion, classify, judge
 from sqvalid.errors import OptionError
 
-INSIDE = {"estimator": "ML", "n_obs": 400, "df": 24, "converged": True, "admissible": True}
+INSIDE = {"estimator": "ML", "n_obs": 400, "df": 24, "converged": True, "admissible": True,
+          "n_experts": 8}  # fmt: skip
 # The numbers themselves, written out a second time: a slip in the table shows here.
 EXPECTED = {
     "loading_minimum": ("at_least", 0.50),
@@ -20,6 +21,10 @@ EXPECTED = {
     "omega_minimum": ("at_least", 0.70),
     "omega_preferred": ("at_least", 0.80),
     "omega_redundancy": ("at_most", 0.95),
+    "item_cvi": ("at_least", 0.78),
+    "item_cvi_unanimous": ("at_least", 1.0),
+    "scale_cvi_average": ("at_least", 0.90),
+    "scale_cvi_universal": ("at_least", 0.80),
     "fornell_larcker": ("above", 0.0),
     "htmt_distinct": ("below", 0.85),
     "htmt_similar": ("below", 0.90),
@@ -40,9 +45,10 @@ def test_the_table_is_the_published_one() -> None:
 
 @pytest.mark.parametrize("criterion", CRITERIA.values(), ids=lambda c: c.key)
 def test_each_rule_at_and_beside_its_boundary(criterion: Criterion) -> None:
-    low = judge(criterion.key, criterion.value - 1e-9, **INSIDE).outcome
-    at = judge(criterion.key, criterion.value, **INSIDE).outcome
-    high = judge(criterion.key, criterion.value + 1e-9, **INSIDE).outcome
+    inside = INSIDE | ({"n_experts": 4} if criterion.key == "item_cvi_unanimous" else {})
+    low = judge(criterion.key, criterion.value - 1e-9, **inside).outcome
+    at = judge(criterion.key, criterion.value, **inside).outcome
+    high = judge(criterion.key, criterion.value + 1e-9, **inside).outcome
     assert (low, at, high) == {
         "at_least": ("not_met", "met", "met"),
         "above": ("not_met", "not_met", "met"),
@@ -68,6 +74,9 @@ def test_undefined_is_never_judged(key: str) -> None:
         ("ave_minimum", {"admissible": False}, "inadmissible_solution"),
         ("omega_minimum", {"admissible": False}, "inadmissible_solution"),
         ("fornell_larcker", {"admissible": False}, "inadmissible_solution"),
+        ("item_cvi", {"n_experts": 5}, "too_few_experts_for_rule"),
+        ("item_cvi_unanimous", {"n_experts": 6}, "number_of_experts_outside_rule"),
+        ("item_cvi_unanimous", {"n_experts": 2}, "number_of_experts_outside_rule"),
         ("cfi", {"converged": False}, "not_converged"),
         ("cfi", {"df": 0}, "no_degrees_of_freedom"),
         ("cfi", {"estimator": "WLSMV"}, "estimator_outside_source"),
@@ -110,6 +119,14 @@ def test_inside_the_envelope(key: str, change: dict[str, object]) -> None:
         ("latent_correlation", 0.90, "moderate"),
         ("latent_correlation", 0.9999, "moderate"),
         ("latent_correlation", 1.0, "severe"),
+        ("icc", 0.4999, "poor"),
+        ("icc", 0.50, "moderate"),
+        ("icc", 0.75, "good"),
+        ("icc", 0.90, "excellent"),
+        ("content_kappa", 0.39, "poor"),
+        ("content_kappa", 0.59, "fair"),
+        ("content_kappa", 0.74, "good"),
+        ("content_kappa", 0.75, "excellent"),
     ],
 )
 def test_bands(key: str, value: float, band: str) -> None:

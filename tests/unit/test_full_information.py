@@ -229,9 +229,3 @@ def test_scores_use_the_answers_there_are() -> None:
 def test_what_needs_complete_answers_is_refused(options, error, says) -> None:
     with pytest.raises(error, match=says):
         sq.sem(MODEL, answers(60), **({"missing": "fiml"} | options))
-
-
-def test_a_bootstrap_of_incomplete_answers_is_refused() -> None:
-    fit = sq.sem(MODEL, answers(), missing="fiml")
-    with pytest.raises(UnsupportedError, match="incomplete"):
-        sq.bootstrap_fit(fit, n_draws=10)

@@ -75,6 +75,32 @@ def test_imputations_keep_answers_and_repeat() -> None:
     assert not first[0][NAMES].isna().any().any()
 
 
+def test_seeds_share_no_imputation() -> None:
+    frame = answers(80)
+    first, second = (sq.impute(frame, 3, seed=seed) for seed in (1, 2))
+    assert not any(a.equals(b) for a in first for b in second)
+
+
+def test_groups_are_imputed_from_their_own_answers() -> None:
+    # Opposite correlations: together they are none, and imputations from all know nothing.
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=400)
+    sign = np.repeat([1.0, -1.0], 200)
+    frame = pd.DataFrame({"x": x, "y": sign * x + 0.2 * rng.normal(size=400), "g": sign})
+    frame.loc[::3, "y"] = np.nan
+    gone = frame.y.isna().to_numpy()
+
+    def error(done: pd.DataFrame) -> float:
+        return float(np.abs(done.y - sign * x)[gone].mean())
+
+    own, together = sq.impute(frame, 2, group="g"), sq.impute(frame, 2, items=["x", "y"])
+    assert error(own[0]) < 0.3 < error(together[0])
+    assert (own[0].g == sign).all()
+    frame.loc[frame.g < 0, "y"] = np.nan
+    with pytest.raises(InputError, match=r"in group '-1.0' answered 'y'"):
+        sq.impute(frame, 2, group="g")
+
+
 def test_statistics_that_do_not_vary_keep_their_chisquare() -> None:
     test = pool_statistics([10.0, 10.0, 10.0], 4)
     assert (test.chisq, test.relative_increase) == (10.0, 0.0)

@@ -83,9 +83,11 @@ def test_servqual_has_the_key_of_1988() -> None:
 
 def test_the_study_includes_servqual_and_its_outcomes() -> None:
     study = load_instrument("servqual_study")
-    assert len(study.items) == 51
-    assert list(study.dimension_items()) == ["TAN", "REL", "RES", "ASS", "EMP", "SAT", "RPI"]
-    assert study.items_of("SAT") == ("SAT1", "SAT2", "SAT3", "SAT4")
+    assert len(study.items) == 58
+    quality = ["TAN", "REL", "RES", "ASS", "EMP"]
+    assert list(study.dimension_items()) == [*quality, "SAT", "RPI", "PF", "OSQ", "DIS"]
+    assert study.items_of("SAT") == ("SAT1", "SAT2", "SAT3", "SAT4", "SAT5")
+    assert [i.id for i in study.items if i.reverse and i.battery == "outcome"] == ["SAT5"]
     assert study.items_of("TAN", "outcome") == ()
     assert len(study.items_of("TAN")) == 8
     assert study.item("P10").reverse

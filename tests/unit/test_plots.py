@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -160,3 +161,149 @@ def test_maps(fit):
     svg = figure_svg(correlation_map(fit.latent_correlation))
     value = fit.latent_correlation.loc["A", "B"]
     assert f"{value:.2f}".lstrip("0") in svg
+
+
+# --- many factors, long and hostile names ------------------------------------------------
+
+
+def seven_factors(n=400, seed=3):
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal(n)
+    names = {**DIMENSIONS, **OUTCOMES}
+    columns = {}
+    for items in names.values():
+        factor = 0.6 * common + 0.8 * rng.standard_normal(n)
+        columns |= {i: 0.7 * factor + 0.7 * rng.standard_normal(n) for i in items}
+    text = "".join(f"{name} =~ {' + '.join(items)}\n" for name, items in names.items())
+    return text, pd.DataFrame(columns)
+
+
+@pytest.fixture(scope="module")
+def many():
+    return seven_factors()
+
+
+def numbers_in(svg):
+    return re.findall(r">(-?\.\d\d|1\.00)<", svg)
+
+
+@pytest.mark.parametrize("structure", ["", "SAT ~ TAN + REL + RES + ASS + EMP\nRPI ~ SAT"])
+def test_every_correlation_of_many_factors_is_a_number(many, structure):
+    text, frame = many
+    fit = sq.sem(text + structure, frame)
+    svg = figure_svg(path_diagram(fit))
+    table = fit.parameters
+    pairs = table[(table["op"] == "~~") & (table["lhs"] != table["rhs"])]
+    assert len(pairs) == (10 if structure else 21)
+    drawn = numbers_in(svg)
+    drawn = [number.replace("-", "") for number in drawn]
+    wanted = [f"{abs(v):.2f}"[1:] for v in table.loc[table["lhs"] != table["rhs"], "std_all"]]
+    assert sorted(n for n in drawn if n in wanted) >= sorted(wanted)
+    # No arc of a correlation is left: every arrow that is drawn has one head.
+    one_headed = len(table[(table["op"].isin(["=~", "~"]))])
+    from matplotlib.patches import FancyArrowPatch
+
+    arrows = [p for p in path_diagram(fit).axes[0].patches if isinstance(p, FancyArrowPatch)]
+    assert len(arrows) == one_headed
+
+
+def test_few_correlations_stay_arcs():
+    rng = np.random.default_rng(5)
+    frame = answers().assign(**{f"c{i}": rng.standard_normal(300) for i in (1, 2, 3)})
+    frame["c2"] += frame["c1"]
+    frame["c3"] += frame["c1"]
+    text = "A =~ a1 + a2 + a3\nB =~ b1 + b2 + b3\nC =~ c1 + c2 + c3"
+    from matplotlib.patches import FancyArrowPatch
+
+    figure = path_diagram(sq.cfa(text, frame))
+    arrows = [p for p in figure.axes[0].patches if isinstance(p, FancyArrowPatch)]
+    assert len(arrows) == 9 + 3
+
+
+HOSTILE = [
+    "$\\frac{1}{",
+    "<script>alert(1)</script>",
+    "=1+cmd|'/c calc'!A0",
+    'x" onload="alert(1)',
+    "a\x00b\x07\u202ec",
+    "题项" * 30,
+    "w" * 300,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_in_figures_are_inert(fit, name):
+    frame = pd.DataFrame([[0.5, 0.1], [np.nan, 0.7]], [name, "y"], [name, "B"])
+    many = pd.DataFrame({name: [1, 2, 3, 3], "y": [3, 2, 2, 1]})
+    from sqvalid.plots import response_distribution
+
+    bars = response_distribution(many, {"A": [name, "y"]}, title=name)
+    assert bars is not None
+    figures = [
+        path_diagram(fit, names={"A": name, "a1": name}, title=name),
+        loading_map(frame, title=name),
+        correlation_map(frame, title=name),
+        bars,
+    ]
+    for figure in figures:
+        width, height = figure.get_size_inches()
+        assert width < 20
+        assert height < 20
+        svg = figure_svg(figure, title=name)
+        tree = ElementTree.fromstring(svg)
+        for element in tree.iter():
+            assert not element.tag.endswith(("script", "foreignObject", "a"))
+            assert not [key for key in element.attrib if key.lower().startswith("on")]
+        assert not re.search("[\x00-\x08\u202e]", svg)
+
+
+def test_short_names_keep_both_ends():
+    from sqvalid.display import text_width
+    from sqvalid.plots.drawing import short_name
+
+    assert short_name("TAN", 10) == "TAN"
+    for name in ("service_quality_overall_item_17", "服务质量总体评价第十七题"):
+        short = short_name(name, 13)
+        assert text_width(short) <= 13
+        assert short[0] == name[0]
+        assert short[-1] == name[-1]
+
+
+def test_response_distribution_shows_every_share():
+    from sqvalid.plots import response_distribution
+    from sqvalid.plots.answers import answer_shares
+
+    frame = pd.DataFrame({"a": [1, 1, 2, 5, np.nan], "b": [5.0, 5, 5, 4, 4], "c": np.nan})
+    shares = answer_shares(frame, ["a", "b", "c"])
+    assert list(shares.columns) == ["1", "2", "3", "4", "5"]
+    np.testing.assert_allclose(shares.loc["a"], [0.5, 0.25, 0, 0, 0.25])
+    np.testing.assert_allclose(shares.loc["b"], [0, 0, 0, 0.4, 0.6])
+    assert shares.loc["c"].isna().all()
+    svg = figure_svg(response_distribution(frame, {"A": ["a", "b", "c"]}))
+    for words in ("n = 4", "n = 5", "n = 0", ">50<", ">60<"):
+        assert words in svg
+    assert "nan" not in svg.lower().replace("dominant", "")
+    rng = np.random.default_rng(1)
+    assert response_distribution(pd.DataFrame({"a": rng.standard_normal(40)}), {"A": ["a"]}) is None
+
+
+def test_scree_plot_tells_lines_apart_without_colour():
+    from sqvalid.plots import scree_plot
+
+    frame = pd.DataFrame(
+        {
+            "position": [1, 2, 3],
+            "component": [2.0, 0.6, 0.4],
+            "component_reference": [1.2, 1.0, 0.9],
+            "factor": [1.5, 0.1, -0.1],
+            "factor_reference": [0.3, 0.1, 0.0],
+            "ekc": [1.3, 1.0, 1.0],
+        }
+    )
+    figure = scree_plot(frame)
+    lines = figure.axes[0].get_lines()
+    assert len(lines) == 5
+    styles = {(str(line.get_linestyle()), str(line.get_marker())) for line in lines}
+    assert len(styles) == 4
+    np.testing.assert_array_equal(lines[0].get_ydata(), frame["component"])
+    assert len(scree_plot(frame[["position", "component"]]).axes[0].get_lines()) == 1

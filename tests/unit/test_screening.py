@@ -17,6 +17,7 @@ from sqvalid.screening import (
     RULES,
     compare_without_flagged,
     henze_zirkler,
+    impossible_answers,
     indices,
     kurtosis,
     little_test,
@@ -345,6 +346,71 @@ def test_empty_and_wordy_data_are_refused() -> None:
         sq.screen(pd.DataFrame({"a": ["yes", "no"]}))
     with pytest.raises(SurveyError, match="no column for duration"):
         sq.screen(pd.DataFrame({"a": [1.0, 2]}), duration="time")
+
+
+# --- impossible combinations -------------------------------------------------------------
+
+
+def test_impossible_combinations_are_named_and_counted() -> None:
+    frame = pd.DataFrame(
+        {
+            "visits": [0, 0, 3, np.nan, 0],
+            "channel": ["web", "shop", "web", "web", None],
+            "a": [5.0, np.nan, 4.0, 3.0, 1.0],
+            "b": [2.0, 2.0, 4.0, 3.0, 1.0],
+        }
+    )
+    rules = {
+        "no customer": "visits == 0 and a > 1",
+        "not by web": "channel in ['web', 'phone'] and b < 4",
+        "sum": "not (a + b <= 6) or -a > 0",
+        "chain": "1 < b <= 3",
+        "both": "channel != 'web' and visits / a > 10",
+    }
+    found = impossible_answers(frame, rules)
+    assert found["no customer"].tolist() == [True, False, False, False, False]
+    # Nobody is caught by a rule on something that was not answered.
+    assert found["not by web"].tolist() == [True, False, False, True, False]
+    assert found["sum"].tolist() == [True, False, True, False, False]
+    assert found["chain"].tolist() == [True, True, False, True, False]
+    assert not found["both"].any()
+    screening = sq.screen(frame, dimensions={"D": ["a", "b"]}, impossible=rules)
+    assert screening.respondents["impossible"].tolist() == [4, 1, 1, 2, 0]
+    assert screening.flags["impossible"].tolist() == [True, True, True, True, False]
+    assert screening.flagged.tolist() == [True, True, True, True, False]
+    told = next(d for d in screening.diagnostics if d.code == "screening_impossible")
+    assert told.where == ("no customer", "not by web", "sum", "chain")
+    assert told.values["n_rows"] == 4
+
+
+def test_impossible_means_answers_as_they_were_ticked() -> None:
+    frame = pd.DataFrame({"a": [1.0, 5.0, 3.0], "b": [5.0, 1.0, 3.0], "c": [5.0, 2.0, 3.0]})
+    screening = sq.screen(
+        frame, dimensions={"D": ["a", "b", "c"]}, scale=(1, 5), reverse=["a"],
+        impossible={"x": "a == 1"},
+    )  # fmt: skip
+    assert screening.flags["impossible"].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("visits ==", "cannot be read"),
+        ("nobody == 1", "'nobody', which is no column"),
+        ("a + b", "is no condition"),
+        ("a and b > 1", "joins something"),
+        ("channel > 1", "texts with numbers"),
+        ("__import__('os').getcwd() == 'x'", "not understood"),
+        ("a in b", "needs a list"),
+        ("a is 1", "comparison that is not understood"),
+        ("(lambda: 1) == 1", "not understood"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+def test_impossible_rules_that_cannot_be(rule: str, says: str) -> None:
+    frame = pd.DataFrame({"visits": [0.0], "a": [1.0], "b": [2.0], "channel": ["x"]})
+    with pytest.raises(OptionError, match=says):
+        impossible_answers(frame, {"r": rule})
 
 
 # --- exclusions --------------------------------------------------------------------------

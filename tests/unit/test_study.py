@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from sqvalid import wording
 from sqvalid.display import json_safe
 from sqvalid.errors import OptionError, SqvalidError
+from sqvalid.exploratory import assess_factorability, efa, suggest_n_factors
 from sqvalid.instruments import load_instrument
 from sqvalid.report import SECTIONS, Callout, TableBlock, build_sections, render_html
 from sqvalid.study import Study, write_result
@@ -85,7 +87,7 @@ def checked(page):
     assert tags.open == []
     assert len(tags.ids) == len(set(tags.ids))
     assert set(tags.links) <= set(tags.ids)
-    text = re.sub(r"<(style|svg).*?</\1>", " ", page, flags=re.DOTALL)
+    text = re.sub(r"<(style|svg|pre).*?</\1>", " ", page, flags=re.DOTALL)
     text = re.sub(r"<[^>]+>", " ", text)
     assert not re.search(r"\b(nan|NaN|None|inf)\b", text), "an undefined number leaked"
     assert "{" not in text
@@ -94,8 +96,6 @@ def checked(page):
 
 @pytest.mark.parametrize("language", wording.languages())
 def test_report_in_every_language(result, language):
-    from dataclasses import replace
-
     page = render_html(replace(result, language=language))
     text = checked(page)
     assert "A study" in text
@@ -106,6 +106,13 @@ def test_report_in_every_language(result, language):
 
 def test_every_section_appears():
     outcome = make(rivals={"one": "one_factor"}, invariance="branch").run()
+    explored = answers().drop(columns="branch")
+    outcome = replace(
+        outcome,
+        factorability=assess_factorability(explored),
+        retention=suggest_n_factors(explored, n_draws=20),
+        efa=efa(explored, 3),
+    )
     assert len(build_sections(outcome)) == len(SECTIONS)
     checked(render_html(outcome))
 

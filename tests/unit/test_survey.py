@@ -322,7 +322,10 @@ def test_a_missing_group_column(answers: pd.DataFrame) -> None:
 
 def test_bundled_demo() -> None:
     survey = load_dataset("servqual_demo")
-    assert list(survey.dimensions) == ["TAN", "REL", "RES", "ASS", "EMP", "SAT", "RPI"]
+    quality = ["TAN", "REL", "RES", "ASS", "EMP"]
+    assert list(survey.dimensions) == [*quality, "SAT", "RPI", "PF", "OSQ", "DIS"]
+    # Codes of the file that stand for no answer are none.
+    assert survey.data.max().max() == 7
     keyed = survey.reverse_keyed()
     check_items(keyed.frame, keyed.items, group="branch")
     # Once turned, every pair of items goes the same way; before, the negative ones do not.

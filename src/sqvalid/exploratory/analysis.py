@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,238 +9,79 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import chdtrc
 
-from sqvalid.display import Result, Table
-from sqvalid.errors import Diagnostic, InputError, OptionError, check_choice
-from sqvalid.exploratory.extraction import METHODS, Extraction, extract
+from sqvalid.errors import Diagnostic, OptionError, check_choice
+from sqvalid.exploratory.efa_fit import degrees_of_freedom, fit_of
+from sqvalid.exploratory.extraction import METHODS, Extraction, extract, lower_minimum
 from sqvalid.exploratory.matrices import correlations
-from sqvalid.rotation import ORTHOGONAL, ROTATIONS, rotate
+from sqvalid.exploratory.result import EfaResult, EfaSetup
+from sqvalid.rotation import ROTATIONS, Rotation, rotate
 
-__all__ = ["SCORES", "EfaResult", "efa", "fit_of"]
+__all__ = ["RotatedFactors", "efa", "key_target", "rotated_factors"]
 
 Array = npt.NDArray[np.float64]
 _ROTATION_OPTIONS = frozenset({"gamma", "epsilon", "kappa", "power", "target", "exact", "n_starts"})
-SCORES = ("regression", "bartlett", "tenberge", "anderson")
+_SEARCHED = frozenset({"ml", "minres", "wls", "gls"})
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class EfaResult(Result):
-    """An exploratory factor solution.
-
-    Made by :func:`efa`.
+@dataclass(frozen=True, eq=False)
+class RotatedFactors:
+    """Extraction and rotation of one correlation matrix.
 
     Parameters
     ----------
-    loadings : pandas.DataFrame, shape (p, m)
-        The pattern, items by factors; factors ``F1``, ``F2``, ... by explained variance, the sum
-        of every column not negative.
-    factor_correlations : pandas.DataFrame, shape (m, m)
-    correlation : pandas.DataFrame, shape (p, p)
-        What was analysed.
-    unrotated : pandas.DataFrame, shape (p, m)
-    communalities, uniquenesses : pandas.Series
-    eigenvalues : ndarray, shape (p,)
-        Of the correlation matrix, the largest first.
-    variance_explained : pandas.DataFrame
-        Rows ``ss_loadings proportion cumulative``; for oblique factors the shares that sum to
-        the communalities.
-    fit_measures : pandas.Series
-        chisq, df, pvalue, rmsea, tli, bic, rmsr, rmsr_corrected, chisq_baseline, df_baseline;
-        see Notes. NaN where there is no number of respondents or no degree of freedom.
-    n_obs : int or None
-    extraction, rotation : str
-    criterion : float
-        What the rotation minimised.
-    n_minima : int
-        Different minima of it that the starts found.
-    z_scores : pandas.DataFrame or None
-        Standardised answers, for scores.
-    diagnostics : tuple of Diagnostic
-
-    Notes
-    -----
-    chisq is the likelihood-ratio discrepancy of R and the reproduced matrix times Bartlett's
-    (1950) multiplier n - 1 - (2p + 5)/6 - 2m/3, whatever the extraction; RMSEA, TLI and BIC
-    are psych's: sqrt(max(0, chisq/(df n) - 1/(n - 1))), with the same multiplier for the model
-    of independence, and chisq - df log n.
+    pattern : ndarray, shape (p, m)
+    phi : ndarray, shape (m, m)
+    found : Extraction
+    turned : Rotation
+        Before its columns were put in order.
+    order : ndarray of int, shape (m,)
+        Columns of the rotation in the order of the pattern.
+    sign : ndarray, shape (m,)
+        What they were multiplied with.
     """
 
-    loadings: pd.DataFrame
-    factor_correlations: pd.DataFrame
-    correlation: pd.DataFrame
-    unrotated: pd.DataFrame
-    communalities: pd.Series
-    uniquenesses: pd.Series
-    eigenvalues: Array
-    variance_explained: pd.DataFrame
-    fit_measures: pd.Series
-    n_obs: int | None
-    extraction: str
-    rotation: str
-    criterion: float = math.nan
-    n_minima: int = 1
-    z_scores: pd.DataFrame | None = None
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-    @property
-    def structure(self) -> pd.DataFrame:
-        """Correlations of items and factors: pattern times factor correlations."""
-        return self.loadings @ self.factor_correlations
-
-    @property
-    def residuals(self) -> pd.DataFrame:
-        """Observed minus reproduced correlations, the uniquenesses on the diagonal."""
-        pattern = self.loadings.to_numpy(dtype=float)
-        implied = pattern @ self.factor_correlations.to_numpy(dtype=float) @ pattern.T
-        return self.correlation.sub(implied)
-
-    def score_weights(self, method: str = "regression") -> pd.DataFrame:
-        """Weights that turn standardised answers into factor scores.
-
-        Parameters
-        ----------
-        method : {"regression", "bartlett", "tenberge", "anderson"}
-            Thurstone (1935); Bartlett (1937), which needs uniquenesses above zero; ten Berge,
-            Krijnen, Wansbeek & Shapiro (1999), whose scores correlate as the factors do;
-            Anderson & Rubin (1956), whose scores are uncorrelated.
-
-        Returns
-        -------
-        pandas.DataFrame, shape (p, m)
-
-        Raises
-        ------
-        OptionError
-            An unknown method.
-        InputError
-            An item without uniqueness, for the methods that divide by it.
-        """
-        check_choice("method", method, SCORES)
-        r = self.correlation.to_numpy(dtype=float)
-        pattern = self.loadings.to_numpy(dtype=float)
-        phi = self.factor_correlations.to_numpy(dtype=float)
-        if method == "regression":
-            weights = np.linalg.solve(r, pattern @ phi)
-        elif method == "tenberge":
-            root = _power(phi, 0.5)
-            rotated = pattern @ root
-            half = _power(r, -0.5)
-            inner = rotated.T @ np.linalg.solve(r, rotated)
-            weights = half @ (half @ rotated @ _power(inner, -0.5)) @ root
-        else:
-            if (self.uniquenesses <= 1e-8).any():
-                places = self.uniquenesses.index[self.uniquenesses <= 1e-8]
-                raise InputError(
-                    f"{method!r} scores divide by uniquenesses, and "
-                    f"{', '.join(map(repr, places))} has none.",
-                    remedy="Use method='regression' or 'tenberge', or fewer factors.",
-                )
-            scaled = pattern / self.uniquenesses.to_numpy(dtype=float)[:, None]
-            if method == "bartlett":
-                weights = scaled @ np.linalg.inv(pattern.T @ scaled)
-            else:
-                weights = scaled @ _power(scaled.T @ r @ scaled, -0.5)
-        return pd.DataFrame(weights, index=self.loadings.index, columns=self.loadings.columns)
-
-    def scores(self, method: str = "regression") -> pd.DataFrame:
-        """Factor scores of the respondents.
-
-        Parameters
-        ----------
-        method : str
-            See :meth:`score_weights`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per respondent; NaN for those with a missing answer.
-
-        Raises
-        ------
-        InputError
-            The analysis began with a matrix.
-        """
-        if self.z_scores is None:
-            raise InputError(
-                "A correlation matrix has no respondents to score.",
-                remedy="Give the answers to efa().",
-            )
-        return self.z_scores @ self.score_weights(method)
-
-    @property
-    def determinacy(self) -> pd.Series:
-        """Correlation of each factor with its best estimate (Guttman 1955; Grice 2001)."""
-        s = self.structure.to_numpy(dtype=float)
-        r = self.correlation.to_numpy(dtype=float)
-        values = np.sqrt(np.clip(np.diag(s.T @ np.linalg.solve(r, s)), 0.0, None))
-        return pd.Series(values, index=self.loadings.columns, name="determinacy")
-
-    def sorted_loadings(self, cutoff: float = 0.0) -> pd.DataFrame:
-        """Loadings with items under the factor they load on most, small ones left blank.
-
-        Parameters
-        ----------
-        cutoff : float
-            Absolute loadings below this become NaN.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        absolute = self.loadings.abs().to_numpy()
-        factor, size = absolute.argmax(axis=1), absolute.max(axis=1)
-        order = np.lexsort((-size, factor))
-        frame = self.loadings.iloc[order]
-        return frame.where(frame.abs() >= cutoff)
-
-    def _headline(self) -> str:
-        of = "" if self.n_obs is None else f", n = {self.n_obs}"
-        return (
-            f"{self.loadings.shape[1]} factors of {len(self.loadings)} items{of}; "
-            f"{self.extraction}, {self.rotation}"
-        )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the pattern with communalities and uniquenesses."""
-        return self.loadings.assign(
-            communality=self.communalities, uniqueness=self.uniquenesses
-        )  # fmt: skip
-
-    def tables(self) -> tuple[Table, ...]:
-        """Loadings, explained variance, correlations of the factors."""
-        frame = self.to_frame()
-        parts = [
-            Table(
-                frame.rename_axis("item").reset_index(),
-                formats=dict.fromkeys(map(str, frame.columns), "unit"),
-            ),
-            Table(self.variance_explained.rename_axis("variance").reset_index()),
-        ]
-        if self.rotation not in ORTHOGONAL:
-            phi = self.factor_correlations.rename_axis("factor").reset_index()
-            parts.append(Table(phi, formats=dict.fromkeys(map(str, self.loadings.columns), "unit")))
-        return tuple(parts)
-
-    def _payload(self) -> Mapping[str, Any]:
-        return {
-            "loadings": self.loadings,
-            "factor_correlations": self.factor_correlations,
-            "communalities": self.communalities,
-            "uniquenesses": self.uniquenesses,
-            "eigenvalues": list(self.eigenvalues),
-            "variance_explained": self.variance_explained,
-            "fit_measures": self.fit_measures,
-            "n_obs": self.n_obs,
-            "extraction": self.extraction,
-            "rotation": self.rotation,
-        }
+    pattern: Array
+    phi: Array
+    found: Extraction
+    turned: Rotation
+    order: npt.NDArray[np.intp]
+    sign: Array
 
 
-def _power(matrix: Array, exponent: float) -> Array:
-    """Symmetric power of a positive definite matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    return np.asarray((vectors * values**exponent) @ vectors.T)
+def rotated_factors(correlation: Array, setup: EfaSetup) -> RotatedFactors:
+    """Extract and rotate.
+
+    Parameters
+    ----------
+    correlation : ndarray, shape (p, p)
+    setup : EfaSetup
+
+    Returns
+    -------
+    RotatedFactors
+        Factors by the variance they explain, with sums of loadings that are not negative; those of
+        a target rotation stay where the target has them.
+    """
+    found = extract(
+        correlation, setup.n_factors, setup.extraction, n_starts=setup.extraction_starts,
+        seed=setup.seed,
+    )  # fmt: skip
+    turned = rotate(
+        found.loadings, setup.rotation, kaiser=setup.kaiser, seed=setup.seed,
+        **setup.rotation_options,
+    )  # fmt: skip
+    pattern, phi = turned.loadings, turned.phi
+    order, sign = np.arange(setup.n_factors), np.ones(setup.n_factors)
+    if setup.rotation.startswith("target"):
+        # A column whose target is nothing but zeros may point either way.
+        free = ~np.nan_to_num(setup.rotation_options["target"]).any(axis=0)
+        sign = np.where(free & (pattern.sum(axis=0) < 0.0), -1.0, 1.0)
+    if not setup.rotation.startswith("target"):
+        order = np.argsort(-np.diag(phi @ pattern.T @ pattern), kind="stable")
+        sign = np.where(pattern[:, order].sum(axis=0) < 0.0, -1.0, 1.0)
+    pattern, phi = pattern[:, order] * sign, phi[np.ix_(order, order)] * np.outer(sign, sign)
+    return RotatedFactors(pattern, phi, found, turned, order, sign)
 
 
 def efa(
@@ -253,7 +93,10 @@ def efa(
     correlation: str | pd.DataFrame = "pearson",
     n_obs: int | None = None,
     items: Sequence[str] | None = None,
+    missing: str = "listwise",
+    smooth: bool = False,
     kaiser: bool | None = None,
+    extraction_starts: int = 1,
     rotation_options: Mapping[str, Any] | None = None,
     seed: int = 20261122,
 ) -> EfaResult:
@@ -264,27 +107,40 @@ def efa(
     data : Survey, pandas.DataFrame or polars.DataFrame, optional
         Answers; None when `correlation` is a matrix.
     n_factors : int
-    extraction : {"ml", "minres", "paf", "pca"}
+    extraction : {"minres", "ml", "paf", "wls", "gls", "alpha", "pca"}
         See :func:`sqvalid.exploratory.extract`.
     rotation : str or None
-        One of ``"none"`` (or None), ``"varimax"``, ``"quartimax"``, ``"equamax"``, ``"promax"``,
-        ``"oblimin"``, ``"quartimin"``, ``"geomin"``, ``"crawford_ferguson"``, ``"bentler"``,
-        ``"bifactor"``, ``"biquartimin"``, ``"target"``, ``"geomin_orthogonal"``,
-        ``"bentler_orthogonal"``.
-    correlation : {"pearson"} or pandas.DataFrame
-        How answers are correlated (rows with a missing answer are left out), or the matrix
-        itself.
+        One of :data:`sqvalid.rotation.ROTATIONS`; None is ``"none"``. Orthogonal: ``"varimax"``,
+        ``"quartimax"``, ``"equamax"``, ``"crawford_ferguson_orthogonal"``,
+        ``"geomin_orthogonal"``, ``"infomax_orthogonal"``, ``"bentler_orthogonal"``,
+        ``"target_orthogonal"``, ``"bifactor"``. Oblique: ``"promax"``, ``"Promax"``, ``"oblimin"``,
+        ``"quartimin"``, ``"geomin"``, ``"crawford_ferguson"``, ``"infomax"``, ``"bentler"``,
+        ``"target"``, ``"biquartimin"``, ``"bigeomin"``.
+    correlation : {"pearson", "polychoric"} or pandas.DataFrame
+        How answers are correlated, or the matrix itself.
     n_obs : int, optional
         Respondents behind a matrix, for tests.
     items : sequence of str, optional
         Columns to use; by default the items of a survey, or all columns with numbers.
+    missing : {"listwise", "pairwise", "fiml"}
+        Rows with a missing answer are left out; every correlation takes the respondents who
+        answered both items (as psych does); or the saturated moments by EM, where answers may be
+        missing at random.
+    smooth : bool
+        Go on with the nearest usable matrix where the correlations are not positive definite, and
+        say so.
     kaiser : bool, optional
         Whether rows are brought to unit length for the rotation; by default psych's habit.
+    extraction_starts : int
+        Starts of ml, minres, wls and gls, see :func:`sqvalid.exploratory.extract`. With one, a
+        second is tried all the same, and a lower minimum is reported.
     rotation_options : mapping, optional
-        Further arguments of :func:`sqvalid.rotation.rotate`: ``gamma``, ``epsilon``,
-        ``exact``, ``n_starts``, ``target``, ...
+        Further arguments of :func:`sqvalid.rotation.rotate`: ``gamma``, ``epsilon``, ``kappa``,
+        ``exact``, ``n_starts``, ``target``, ... A target may be a matrix, a frame with NaN where
+        nothing is specified, or a key: a mapping of dimension to items. A survey's own dimensions
+        are the target where none is given.
     seed : int
-        Of random starts of the rotation.
+        Of random starts.
 
     Returns
     -------
@@ -299,7 +155,7 @@ def efa(
     InputError
         A matrix that is no positive definite correlation matrix.
     UnsupportedError
-        Polychoric correlations.
+        A bifactor rotation of two factors; polychoric correlations by full information.
 
     Notes
     -----
@@ -319,19 +175,40 @@ def efa(
             f"rotation_options has no {unknown[0]!r}.",
             remedy=f"Choose from: {', '.join(sorted(_ROTATION_OPTIONS))}.",
         )
-    matrix, cases, z = correlations(data, correlation, items)
+    if isinstance(extraction_starts, bool) or extraction_starts < 1:
+        raise OptionError(
+            f"extraction_starts={extraction_starts!r} is no number of starts.",
+            remedy="Use 1 or more.",
+        )
+    given = correlations(data, correlation, items, n_obs=n_obs, missing=missing, smooth=smooth)
+    matrix = given.matrix
     p, m = len(matrix), n_factors
     if isinstance(m, bool) or not isinstance(m, int | np.integer) or not 1 <= m < p:
         raise OptionError(
             f"n_factors={n_factors!r} is not possible with {p} items.",
             remedy=f"Choose a number from 1 to {p - 1}.",
         )
-    n = n_obs if cases is None else cases
-    r = matrix.to_numpy(dtype=float)
-    found = extract(r, int(m), extraction)
-    turned = rotate(found.loadings, rotation, kaiser=kaiser, seed=seed, **options)
-    pattern, phi = _ordered(turned.loadings, turned.phi)
+    m = int(m)
     names = [f"F{k + 1}" for k in range(m)]
+    if rotation.startswith("target"):
+        target = _target_frame(options, given.dimensions, [str(c) for c in matrix.index], m)
+        options["target"] = target.to_numpy(dtype=float)
+        names = [str(c) for c in target.columns]
+    setup = EfaSetup(
+        n_factors=m,
+        extraction=extraction,
+        rotation=rotation,
+        correlation=given.kind,
+        missing=missing,
+        smooth=smooth,
+        kaiser=kaiser,
+        extraction_starts=extraction_starts,
+        seed=seed,
+        rotation_options=options,
+    )
+    r = matrix.to_numpy(dtype=float)
+    parts = rotated_factors(r, setup)
+    pattern, phi, found = parts.pattern, parts.phi, parts.found
     communality = np.einsum("ij,jk,ik->i", pattern, phi, pattern)
     shares = np.diag(phi @ pattern.T @ pattern)
     explained = pd.DataFrame(
@@ -344,85 +221,129 @@ def efa(
         loadings=pd.DataFrame(pattern, index=index, columns=names),
         factor_correlations=pd.DataFrame(phi, index=names, columns=names),
         correlation=matrix,
-        unrotated=pd.DataFrame(found.loadings, index=index, columns=names),
+        unrotated=pd.DataFrame(
+            found.loadings, index=index, columns=[f"F{k + 1}" for k in range(m)]
+        ),
         communalities=pd.Series(communality, index=index, name="communality"),
         uniquenesses=pd.Series(1.0 - communality, index=index, name="uniqueness"),
         eigenvalues=np.linalg.eigvalsh(r)[::-1].copy(),
         variance_explained=explained,
-        fit_measures=fit_of(r, found, int(m), n),
-        n_obs=n,
-        extraction=extraction,
-        rotation=rotation,
-        criterion=turned.criterion,
-        n_minima=turned.n_minima,
-        z_scores=z,
-        diagnostics=_diagnostics(found, turned.converged, index, p, int(m), extraction, rotation),
+        fit_measures=fit_of(r, found, m, given.n_obs),
+        n_obs=given.n_obs,
+        setup=setup,
+        found=found,
+        rotation_minima=pd.DataFrame(parts.turned.minima, columns=["criterion", "n_starts"]),
+        criterion=parts.turned.criterion,
+        answers=given.answers,
+        z_scores=given.z_scores,
+        diagnostics=(*given.diagnostics, *_diagnostics(r, parts, setup, index)),
     )
 
 
-def _ordered(pattern: Array, phi: Array) -> tuple[Array, Array]:
-    """Columns by the variance they explain, with sums that are not negative."""
-    order = np.argsort(-np.diag(phi @ pattern.T @ pattern), kind="stable")
-    pattern, phi = pattern[:, order], phi[np.ix_(order, order)]
-    sign = np.where(pattern.sum(axis=0) < 0.0, -1.0, 1.0)
-    return pattern * sign, phi * np.outer(sign, sign)
+def key_target(dimensions: Mapping[str, Sequence[str]], items: Sequence[str]) -> pd.DataFrame:
+    """Turn the key of a questionnaire into a target: free where an item belongs, else zero.
+
+    Parameters
+    ----------
+    dimensions : mapping of str to sequence of str
+        Dimension to its items.
+    items : sequence of str
+        Rows of the target.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Items by dimensions, NaN where nothing is specified.
+
+    Raises
+    ------
+    OptionError
+        An item that belongs nowhere.
+    """
+    target = pd.DataFrame(0.0, index=list(items), columns=[str(name) for name in dimensions])
+    for name, own in dimensions.items():
+        target.loc[[item for item in own if item in target.index], str(name)] = np.nan
+    lost = [str(item) for item in target.index[target.notna().all(axis=1)]]
+    if lost:
+        raise OptionError(
+            f"The key has no place for {', '.join(map(repr, lost))}.",
+            remedy="Leave the items out, or name their dimension.",
+        )
+    return target
 
 
-def fit_of(r: Array, found: Extraction, m: int, n: int | None) -> pd.Series:
-    """Fit measures of an extraction; see :class:`EfaResult`."""
-    p = len(r)
-    df = ((p - m) ** 2 - p - m) // 2
-    implied = found.loadings @ found.loadings.T
-    residual = r - implied
-    lower = residual[np.tril_indices(p, -1)]
-    np.fill_diagonal(implied, 1.0)
-    nothing = math.nan
-    out = dict.fromkeys(
-        ("chisq", "df", "pvalue", "rmsea", "tli", "bic", "rmsr", "rmsr_corrected",
-         "chisq_baseline", "df_baseline"), nothing,
-    )  # fmt: skip
-    out["df"], out["df_baseline"] = float(df), p * (p - 1) / 2.0
-    out["rmsr"] = math.sqrt(float((lower**2).mean()))
-    if df > 0:
-        out["rmsr_corrected"] = math.sqrt(float((lower**2).sum()) / df)
-    if n is None or n < 3:
-        return pd.Series(out)
-    log_r = float(np.linalg.slogdet(r)[1])
-    out["chisq_baseline"] = -log_r * (n - 1 - (2 * p + 5) / 6.0)
-    sign, log_implied = np.linalg.slogdet(implied)
-    if sign <= 0 or df < 0:
-        return pd.Series(out)
-    objective = float(log_implied - log_r + np.trace(np.linalg.solve(implied, r)) - p)
-    multiplier = n - 1 - (2 * p + 5) / 6.0 - 2.0 * m / 3.0
-    if multiplier <= 0.0:
-        # So few respondents that Bartlett's multiplier has no meaning.
-        return pd.Series(out)
-    out["chisq"] = chisq = max(objective, 0.0) * multiplier
-    out["bic"] = chisq - df * math.log(n)
-    if df > 0:
-        out["pvalue"] = float(chdtrc(df, chisq))
-        out["rmsea"] = math.sqrt(max(0.0, chisq / (df * n) - 1.0 / (n - 1)))
-        base = -log_r * multiplier / out["df_baseline"]
-        out["tli"] = (base - chisq / df) / (base - 1.0)
-    return pd.Series(out)
+def _target_frame(
+    options: dict[str, Any], dimensions: Mapping[str, Sequence[str]], items: Sequence[str], m: int
+) -> pd.DataFrame:
+    """The target as a frame over the items analysed, whatever it was given as."""
+    given = options.get("target")
+    if given is None and dimensions:
+        given = dimensions
+    if given is None:
+        raise OptionError(
+            "A target rotation needs a target.",
+            remedy="Give rotation_options={'target': loadings or a key}, NaN where nothing is "
+            "specified.",
+        )
+    if isinstance(given, Mapping):
+        frame = key_target(given, items)
+    elif isinstance(given, pd.DataFrame):
+        if set(map(str, given.index)) != set(items):
+            raise OptionError(
+                "The target is of other items: "
+                f"{', '.join(sorted(set(map(str, given.index)) ^ set(items)))}.",
+                remedy="Give one row per item analysed.",
+            )
+        frame = given.set_axis(list(map(str, given.index)), axis=0).loc[list(items)].astype(float)
+    else:
+        values = np.asarray(given, dtype=float)
+        if values.shape != (len(items), m):
+            raise OptionError(
+                f"The target has shape {values.shape}, the pattern {(len(items), m)}.",
+                remedy="Give one row per item and one column per factor.",
+            )
+        frame = pd.DataFrame(values, index=list(items), columns=[f"F{k + 1}" for k in range(m)])
+    if frame.shape[1] != m:
+        raise OptionError(
+            f"The target has {frame.shape[1]} columns for n_factors={m}.",
+            remedy="Extract as many factors as the target has.",
+        )
+    return frame
 
 
-def _diagnostics(
-    found: Extraction,
-    rotated: bool,
-    index: pd.Index,
-    p: int,
-    m: int,
-    extraction: str,
-    rotation: str,
-) -> tuple[Diagnostic, ...]:
+def _diagnostics(r: Array, parts: RotatedFactors, setup: EfaSetup, index: pd.Index
+                 ) -> tuple[Diagnostic, ...]:  # fmt: skip
+    found, turned = parts.found, parts.turned
+    p, m = len(r), setup.n_factors
     out = []
     if len(found.heywood) or (found.uniquenesses < 0.0).any():
         places = np.flatnonzero(found.uniquenesses < 0.0)
         where = [str(index[i]) for i in (*found.heywood, *places)]
         out.append(Diagnostic("efa_heywood", "problem", tuple(dict.fromkeys(where))))
-    if extraction != "pca" and (p - m) ** 2 < p + m:
+    if setup.extraction != "pca" and degrees_of_freedom(p, m) < 0:
         out.append(Diagnostic("efa_not_identified", "problem", (), {"n_factors": m, "n_items": p}))
-    if not rotated:
-        out.append(Diagnostic("efa_rotation_not_converged", "warning", (), {"rotation": rotation}))
+    elif setup.extraction in _SEARCHED and setup.extraction_starts == 1:
+        lower = lower_minimum(r, m, setup.extraction, found.discrepancy)
+        if lower is not None:
+            told = {
+                "found": f"{found.discrepancy:.6f}",
+                "lower": f"{lower:.6f}",
+                "extraction": setup.extraction,
+            }
+            out.append(Diagnostic("efa_lower_minimum", "warning", (), told))
+    if not found.converged:
+        told = {"extraction": setup.extraction, "n": str(found.n_iterations)}
+        out.append(Diagnostic("efa_extraction_not_converged", "warning", (), told))
+    if not turned.converged:
+        told = {"rotation": setup.rotation}
+        out.append(Diagnostic("efa_rotation_not_converged", "warning", (), told))
+    if len(turned.minima) > 1:
+        told = {
+            "rotation": setup.rotation,
+            "n": str(len(turned.minima)),
+            "share": f"{turned.minima[0][1] / sum(count for _, count in turned.minima):.0%}",
+        }
+        out.append(Diagnostic("efa_local_minima", "info", (), told))
+    if setup.correlation == "polychoric":
+        out.append(Diagnostic("efa_polychoric_tests", "info"))
     return tuple(out)

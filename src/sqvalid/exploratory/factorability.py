@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.special import chdtrc
 
 from sqvalid.display import Result, Table
+from sqvalid.errors import Diagnostic
+from sqvalid.exploratory.extraction import squared_multiple_correlations
 from sqvalid.exploratory.matrices import correlations
 
-__all__ = ["Factorability", "assess_factorability"]
+__all__ = ["Factorability", "assess_factorability", "sampling_adequacy"]
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -36,6 +41,8 @@ class Factorability(Result):
     anti_image : pandas.DataFrame
         Partial correlations given all other items, their signs turned; MSA on the diagonal.
     n_obs : int or None
+    diagnostics : tuple of Diagnostic
+        Smoothing, where it was asked for and needed.
 
     References
     ----------
@@ -52,6 +59,7 @@ class Factorability(Result):
     smc: pd.Series
     anti_image: pd.DataFrame
     n_obs: int | None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def _headline(self) -> str:
         return (
@@ -77,18 +85,48 @@ class Factorability(Result):
         }
 
 
+def sampling_adequacy(r: Array) -> tuple[float, Array, Array]:
+    """Kaiser-Meyer-Olkin measure.
+
+    Parameters
+    ----------
+    r : ndarray, shape (p, p)
+        Positive definite, ones on the diagonal.
+
+    Returns
+    -------
+    kmo : float
+        Of all items.
+    msa : ndarray, shape (p,)
+        Of each item.
+    anti_image : ndarray, shape (p, p)
+        Partial correlations given all other items, their signs turned; ones on the diagonal.
+    """
+    inverse = np.linalg.inv(r)
+    scale = np.sqrt(np.diag(inverse))
+    partial = inverse / np.outer(scale, scale)
+    off = ~np.eye(len(r), dtype=bool)
+    squares = np.where(off, r**2, 0.0)
+    partial_squares = np.where(off, partial**2, 0.0)
+    msa = squares.sum(axis=0) / (squares.sum(axis=0) + partial_squares.sum(axis=0))
+    kmo = float(squares.sum() / (squares.sum() + partial_squares.sum()))
+    return kmo, msa, partial
+
+
 def assess_factorability(
     data: Any = None,
     *,
     correlation: str | pd.DataFrame = "pearson",
     n_obs: int | None = None,
     items: Sequence[str] | None = None,
+    missing: str = "listwise",
+    smooth: bool = False,
 ) -> Factorability:
     """Ask whether the items of a matrix have enough in common to be factored.
 
     Parameters
     ----------
-    data, correlation, n_obs, items
+    data, correlation, n_obs, items, missing, smooth
         As for :func:`sqvalid.efa`.
 
     Returns
@@ -100,18 +138,13 @@ def assess_factorability(
     SurveyError, InputError, OptionError, UnsupportedError
         As for :func:`sqvalid.efa`.
     """
-    matrix, cases, _ = correlations(data, correlation, items)
-    n = n_obs if cases is None else cases
+    found = correlations(
+        data, correlation, items, n_obs=n_obs, missing=missing, smooth=smooth
+    )  # fmt: skip
+    matrix, n = found.matrix, found.n_obs
     r = matrix.to_numpy(dtype=float)
     p = len(r)
-    inverse = np.linalg.inv(r)
-    scale = np.sqrt(np.diag(inverse))
-    partial = inverse / np.outer(scale, scale)
-    off = ~np.eye(p, dtype=bool)
-    squares = np.where(off, r**2, 0.0)
-    partial_squares = np.where(off, partial**2, 0.0)
-    msa = squares.sum(axis=0) / (squares.sum(axis=0) + partial_squares.sum(axis=0))
-    kmo = float(squares.sum() / (squares.sum() + partial_squares.sum()))
+    kmo, msa, partial = sampling_adequacy(r)
     image = partial.copy()
     np.fill_diagonal(image, msa)
     log_det = float(np.linalg.slogdet(r)[1])
@@ -126,7 +159,8 @@ def assess_factorability(
         bartlett_p=math.nan if n is None else float(chdtrc(df, chisq)),
         determinant=math.exp(log_det),
         log_determinant=log_det,
-        smc=pd.Series(1.0 - 1.0 / np.diag(inverse), index=index, name="smc"),
+        smc=pd.Series(squared_multiple_correlations(r), index=index, name="smc"),
         anti_image=pd.DataFrame(image, index=index, columns=index),
         n_obs=n,
+        diagnostics=found.diagnostics,
     )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, InputError, OptionError
-from sqvalid.exploratory.analysis import EfaResult
+from sqvalid.exploratory.result import EfaResult
 
 __all__ = ["SMALLEST_GAP", "SMALLEST_LOADING", "Proposal", "propose_measurement"]
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from sqvalid.findings.answers import Answer, build_answers
+from sqvalid.findings.describe import (
+    close_fit_power,
+    confounded_dimensions,
+    scale_moments,
+    turnable_paths,
+)
 from sqvalid.findings.ledger import (
     LARGE_RESIDUAL,
     Judgement,
@@ -25,5 +31,9 @@ __all__ = [
     "StudyResult",
     "build_answers",
     "build_ledger",
+    "close_fit_power",
+    "confounded_dimensions",
     "residual_correlations",
+    "scale_moments",
+    "turnable_paths",
 ]

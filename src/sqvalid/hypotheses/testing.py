@@ -420,10 +420,10 @@ def _strongest(finding: Finding, rows: _Rows, pair: tuple[str, ...], alpha: floa
     tested with Holm's adjustment among them.
     """
     champion, target = pair
+    # Paths into a factor are not held against the loadings of its own items.
+    op = "~" if (target, "~", champion) in rows.place else "=~"
     rivals = {
-        rhs: row
-        for (lhs, op, rhs), row in rows.place.items()
-        if (lhs == target and op == "~") or (lhs == target and op == "=~")
+        rhs: row for (lhs, sign, rhs), row in rows.place.items() if (lhs, sign) == (target, op)
     }
     if champion not in rivals or len(rivals) < 2:
         finding.blocked, finding.about = "no_path", f"{champion} -> {target}"

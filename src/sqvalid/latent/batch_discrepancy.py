@@ -21,7 +21,13 @@ from numpy.typing import NDArray
 
 from sqvalid.latent.implied import Array, Index, MatrixName, Place, Slots
 
-__all__ = ["BatchTarget", "batch_matrices", "batch_moments", "batch_value_and_gradient"]
+__all__ = [
+    "BatchTarget",
+    "batch_covariances",
+    "batch_matrices",
+    "batch_moments",
+    "batch_value_and_gradient",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +126,22 @@ def batch_moments(
     observed = ((loading @ phi) * loading).sum(axis=2)
     observed = observed + np.diagonal(mats["theta"], axis1=1, axis2=2)
     return observed, np.diagonal(phi, axis1=1, axis2=2)
+
+
+def batch_covariances(
+    slots: Slots, theta: Array, sampled: Sequence[tuple[Place, Array]]
+) -> tuple[Array, Array]:
+    """Implied covariances of the observed variables and of the factors in every sample.
+
+    Returns
+    -------
+    observed : ndarray, shape (B, p, p)
+    factors : ndarray, shape (B, m, m)
+    """
+    mats = batch_matrices(slots, theta, sampled)
+    _, phi, _ = _structure(slots, mats)
+    loading = mats["lambda"]
+    return loading @ phi @ _t(loading) + mats["theta"], phi
 
 
 def _t(matrix: Array) -> Array:

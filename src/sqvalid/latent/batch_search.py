@@ -47,6 +47,11 @@ class BatchEnd:
     n_evaluations: int
 
 
+def _dot(a: Array, b: Array) -> Array:
+    """Inner products of rows."""
+    return np.asarray(np.einsum("bd,bd->b", a, b))
+
+
 class _Active:
     """The samples that are still searched: their points, gradients, steps and memory."""
 
@@ -56,45 +61,37 @@ class _Active:
         self.phi, self.value, self.gradient = phi, value, gradient
         self.direction = np.zeros((size, d))
         self.length = np.ones(size)
-        # The latest pair stands last; pairs that do not exist are zero and change nothing.
-        self.moves = np.zeros((size, _MEMORY, d))
-        self.changes = np.zeros((size, _MEMORY, d))
-        self.curvature = np.zeros((size, _MEMORY))
+        # One entry per evaluation, the latest last: steps, changes of the gradient, and the inverse
+        # of their product, which is zero where a sample took no step: such a pair changes nothing.
+        self.memory: list[tuple[Array, Array, Array]] = []
 
     def keep(self, mask: Mask) -> None:
         """Drop the samples that are done."""
-        for name, array in vars(self).items():
-            setattr(self, name, array[mask])
+        for name in ("rows", "phi", "value", "gradient", "direction", "length"):
+            setattr(self, name, getattr(self, name)[mask])
+        self.memory = [(m[mask], c[mask], k[mask]) for m, c, k in self.memory]
 
-    def remember(self, chosen: Mask, move: Array, change: Array) -> None:
-        """Add a pair (step, change of the gradient) to the memory of the chosen samples."""
-        curvature = (move * change).sum(axis=1)
-        sound = curvature > 1e-10 * np.sqrt((move**2).sum(axis=1) * (change**2).sum(axis=1))
-        at = np.flatnonzero(chosen)[sound]
-        for memory, new in ((self.moves, move), (self.changes, change)):
-            memory[at, :-1] = memory[at, 1:]
-            memory[at, -1] = new[sound]
-        self.curvature[at, :-1] = self.curvature[at, 1:]
-        self.curvature[at, -1] = 1.0 / curvature[sound]
+    def remember(self, move: Array, change: Array) -> None:
+        """Add a pair (step, change of the gradient); zero where no step was taken."""
+        product = _dot(move, change)
+        sound = product > 1e-10 * np.sqrt(_dot(move, move) * _dot(change, change))
+        curvature = np.where(sound, 1.0 / np.where(sound, product, 1.0), 0.0)
+        self.memory = [*self.memory[1 - _MEMORY :], (move, change, curvature)]
 
     def forget(self, chosen: Mask) -> None:
         """Clear the memory of the chosen samples."""
-        self.moves[chosen] = 0.0
-        self.changes[chosen] = 0.0
-        self.curvature[chosen] = 0.0
+        self.memory = [(m, c, np.where(chosen, 0.0, k)) for m, c, k in self.memory]
 
     def quasi_newton(self, metric: Array) -> Array:
         """Minus the approximate inverse Hessian times the gradient (two-loop recursion)."""
         q = self.gradient.copy()
-        weights = np.zeros((_MEMORY, len(q)))
-        used = np.flatnonzero(self.curvature.any(axis=0))
-        for k in used[::-1]:
-            weights[k] = self.curvature[:, k] * (self.moves[:, k] * q).sum(axis=1)
-            q -= weights[k][:, None] * self.changes[:, k]
+        weights = []
+        for move, change, curvature in reversed(self.memory):
+            weights.append(curvature * _dot(move, q))
+            q -= weights[-1][:, None] * change
         q = q @ metric
-        for k in used:
-            back = self.curvature[:, k] * (self.changes[:, k] * q).sum(axis=1)
-            q += (weights[k] - back)[:, None] * self.moves[:, k]
+        for (move, change, curvature), weight in zip(self.memory, reversed(weights), strict=True):
+            q += (weight - curvature * _dot(change, q))[:, None] * move
         return -q
 
 
@@ -137,24 +134,30 @@ def minimise_batch(evaluate: Evaluate, start: Array, metric: Array, size: int) -
         trial = active.phi + active.length[:, None] * active.direction
         value, gradient = evaluate(trial, active.rows)
         evaluations += 1
-        slope = (active.gradient * active.direction).sum(axis=1)
+        slope = _dot(active.gradient, active.direction)
         # Near the minimum F no longer falls by more than it is rounded.
         enough = active.value + 1e-4 * active.length * slope + 1e-14 * (1.0 + np.abs(active.value))
         accepted = value <= enough
-        move = trial[accepted] - active.phi[accepted]
-        change = gradient[accepted] - active.gradient[accepted]
-        active.phi[accepted], active.value[accepted] = trial[accepted], value[accepted]
-        active.gradient[accepted] = gradient[accepted]
-        active.remember(accepted, move, change)
+        if accepted.all():
+            active.remember(trial - active.phi, gradient - active.gradient)
+            active.phi, active.value, active.gradient = trial, value, gradient
+        else:
+            taken = accepted[:, None]
+            trial = np.where(taken, trial, active.phi)
+            # Where F does not exist the gradient is anything.
+            gradient = np.where(taken, gradient, active.gradient)
+            active.remember(trial - active.phi, gradient - active.gradient)
+            active.phi, active.gradient = trial, gradient
+            active.value = np.where(accepted, value, active.value)
         active.length = np.where(accepted, 1.0, 0.4 * active.length)
-        norm = np.sqrt(((active.gradient @ metric) * active.gradient).sum(axis=1))
+        norm = np.sqrt(_dot(active.gradient @ metric, active.gradient))
         done = accepted & (norm < TOLERANCE)
         rows = active.rows[done]
         out.phi[rows], out.half_f[rows] = active.phi[done], active.value[done]
         out.converged[rows] = True
         lost = ~accepted & (active.length < _SHORTEST_STEP)
         proposal = active.quasi_newton(metric)
-        uphill = (proposal * active.gradient).sum(axis=1) >= 0.0
+        uphill = _dot(proposal, active.gradient) >= 0.0
         if uphill.any():
             active.forget(uphill)
             proposal[uphill] = -active.gradient[uphill] @ metric

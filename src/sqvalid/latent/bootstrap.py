@@ -29,6 +29,7 @@ from sqvalid.latent.redraw import (
     row_draws,
     standardised_draws,
 )
+from sqvalid.latent.resample_functions import ResampleFunction, evaluate
 from sqvalid.latent.resamples import (
     Progress,
     Statistic,
@@ -41,7 +42,6 @@ from sqvalid.latent.resamples import (
     resample_statistics,
 )
 from sqvalid.latent.result import FitResult
-from sqvalid.latent.sampling import refuse_incomplete
 from sqvalid.latent.threads import single_thread
 from sqvalid.resampling import (
     basic_interval,
@@ -357,6 +357,65 @@ class Bootstrap(Result):
             | {"ci_lower": lower, "ci_upper": upper, "n_used": np.isfinite(draws).sum(axis=0)}
         )
 
+    def of_resamples(
+        self,
+        function: ResampleFunction,
+        interval: Interval = "percentile",
+        *,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Functions of the moments and the parameters of resamples, with intervals.
+
+        No model is estimated again.
+
+        Parameters
+        ----------
+        function : callable
+            Takes :class:`Resamples` (covariance matrices of the observed variables, parameters,
+            factor variances, B resamples at a time) and returns values, shape (B, k).
+        interval, level
+            As for :meth:`parameters`; not studentised.
+
+        Returns
+        -------
+        pandas.DataFrame
+            est, se, bias, ci_lower, ci_upper, n_used; one row per value.
+        """
+        check_choice("interval", interval, INTERVALS[:-1])
+        if self.method == "monte_carlo":
+            raise OptionError(
+                "Draws of the estimates have no resampled answers.", remedy="Use bootstrap_fit."
+            )
+        estimate = self.fit.estimate
+        units = make_units(estimate, clusters=self.clusters)
+        table = estimate.problem.table
+        fixed = estimate.problem.fixed_values
+        whole = Draws(
+            estimate.theta[None],
+            np.array([[fixed.get(row.plabel, 0.0) for row in table.rows]]),
+            np.zeros(1),
+            np.zeros(1, dtype=bool),
+        )
+        value = evaluate(function, estimate, units, lambda _: np.ones(units.size), whole)[0]
+        draws = evaluate(
+            function,
+            estimate,
+            units,
+            lambda b: units.bootstrap_counts(self.seed, b),
+            self.estimates,
+        )
+        lower, upper = self._interval(
+            interval,
+            draws,
+            value,
+            level,
+            lambda: evaluate(function, estimate, units, units.counts_without, self._left_out),
+        )
+        return pd.DataFrame(
+            _spread(draws, value)
+            | {"ci_lower": lower, "ci_upper": upper, "n_used": np.isfinite(draws).sum(axis=0)}
+        )
+
     def _full_sample(self, metric: Metric) -> Array:
         """Value of every row of the parameters in the full sample."""
         frame = self.fit.parameters if metric == "raw" else self.fit.standardized(metric)
@@ -485,7 +544,8 @@ def bootstrap_fit(
     Parameters
     ----------
     fit : FitResult
-        From answers, not from a matrix, and converged.
+        From answers, not from a matrix, and converged. Where answers are missing, respondents are
+        drawn with their gaps; every resample of a FIML fit then takes some ten milliseconds.
     n_draws : int
         Resamples; at least 5,000 for an interval that is to be published.
     seed : int
@@ -536,7 +596,11 @@ def bootstrap_fit(
             "A bootstrap needs the answers; a matrix is not enough.",
             remedy="Use draw_estimates(fit) for Monte Carlo intervals.",
         )
-    refuse_incomplete(blocks, "Resamples are")
+    if fit.estimate.problem.is_categorical:
+        raise UnsupportedError(
+            "Resamples are not available for ordered items.",
+            remedy="Use draw_estimates(fit) for Monte Carlo intervals.",
+        )
     clustered = all(block.clusters is not None for block in blocks)
     if clusters and not clustered:
         raise OptionError("The fit has no clusters to draw.", remedy="Fit with cluster=.")

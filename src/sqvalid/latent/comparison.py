@@ -49,8 +49,8 @@ class ModelDifference:
         How the difference was scaled.
     chisq_diff : float
         Test statistic; NaN where none can be had, for the reason in `reason`.
-    df_diff : int
-        Difference of the degrees of freedom.
+    df_diff : float
+        Difference of the degrees of freedom; a fraction where the test estimates it.
     p : float
         Upper tail of the chi-square distribution.
     rmsea_d : float
@@ -70,7 +70,7 @@ class ModelDifference:
     restricted: str
     method: Method
     chisq_diff: float
-    df_diff: int
+    df_diff: float
     p: float
     rmsea_d: float
     scaling_factor: float
@@ -107,7 +107,7 @@ class Comparison(Result):
     def _headline(self) -> str:
         parts = [
             f"{d.restricted} against {d.free}: chi-square difference "
-            f"{format_number(d.chisq_diff)} on {d.df_diff} df, p {format_p(d.p)}"
+            f"{format_number(d.chisq_diff)} on {d.df_diff:g} df, p {format_p(d.p)}"
             for d in self.differences
         ]
         return f"{self.method}; " + "; ".join(parts)
@@ -238,7 +238,8 @@ def _resolve(method: str, fits: Sequence[FitResult]) -> Method:
         )
     test = next(iter(tests))
     chosen: Method = _DEFAULT[test] if method == "default" else method  # type: ignore[assignment]
-    if chosen == "standard" and fits[0].fit_options.discrepancy == "ULS":
+    options = fits[0].fit_options
+    if chosen == "standard" and not options.has_reference and not options.is_categorical:
         raise UnsupportedError(
             "Differences of unweighted least squares are not chi-square distributed.",
             remedy="Fit the models with estimator='ULSMV' and compare them by 'satorra.2000'.",
@@ -331,7 +332,7 @@ def _compare(
             restricted=name,
             method=method,
             chisq_diff=difference.stat if defined else math.nan,
-            df_diff=plain.df,
+            df_diff=difference.df if defined else plain.df,
             p=difference.pvalue if defined else math.nan,
             rmsea_d=difference_tests.difference_rmsea(difference, plain, free)
             if defined
@@ -365,6 +366,8 @@ def _compare(
         case "standard":
             difference = Difference(max(plain.stat, 0.0), plain.df)
             raw = plain.stat
+            if not free.options.has_reference:
+                return refuse("difference_without_reference", difference, raw)
         case "satorra.bentler.2001":
             difference = difference_tests.satorra_bentler(restricted, free, free.scaling_factor)
             raw = difference.stat
@@ -458,5 +461,6 @@ def _table(
             values = [math.nan] * len(values)
         columns[f"delta_{name}"] = [math.nan, *values]
     frame = pd.DataFrame(columns)
-    frame["df_diff"] = frame["df_diff"].astype("Int64")
+    if all(float(d.df_diff).is_integer() for d in differences):
+        frame["df_diff"] = frame["df_diff"].astype("Int64")
     return frame

@@ -15,6 +15,7 @@ import numpy as np
 
 from sqvalid.errors import UnsupportedError
 from sqvalid.latent.absolute_fit import chisq_pvalue, rmsea
+from sqvalid.latent.categorical import statistic_jacobian
 from sqvalid.latent.constraints import tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.estimation import Estimate
@@ -23,7 +24,6 @@ from sqvalid.latent.implied import Array, moment_jacobian
 from sqvalid.latent.inference import (
     InformationKind,
     constrained_inverse,
-    first_order_information,
     information_matrix,
 )
 from sqvalid.latent.options import FitOptions
@@ -50,7 +50,8 @@ class Difference:
     ----------
     stat : float
         Test statistic; negative where the scaling factor is.
-    df : int
+    df : float
+        A fraction where the mean and the variance of the statistic are adjusted.
     scaling : float
         What T0 - T1 was divided by; 1 for the standard test.
     shift : float, optional
@@ -58,7 +59,7 @@ class Difference:
     """
 
     stat: float
-    df: int
+    df: float
     scaling: float = 1.0
     shift: float | None = None
 
@@ -136,11 +137,15 @@ def scaling_at(
         return None, True
     tangent = tangent_basis(problem.constraints.active_jacobian(theta))
     kind: InformationKind = options.information  # type: ignore[assignment]
-    information = information_matrix(kind, problem.objective, locals_, problem.blocks)
+    information = information_matrix(
+        kind, problem.objective, locals_, problem.blocks, options.h1_information
+    )
     inverse = constrained_inverse(information, tangent)
     first_order = None
     if "yuan.bentler.mplus" in options.tests:
-        first_order = first_order_information(problem.objective, locals_, problem.blocks)
+        first_order = information_matrix(
+            "first.order", problem.objective, locals_, problem.blocks, options.h1_information
+        )
     tests = run_tests(
         problem, options, _view(problem, locals_, inverse.matrix, tangent), first_order
     )
@@ -159,7 +164,8 @@ def jacobian(estimate: Estimate, groups: Sequence[tuple[str, tuple[str, ...]]]) 
     Returns
     -------
     ndarray, shape (p* summed over groups, d)
-        Means first where they are modelled, then lower triangles column by column.
+        Means first where they are modelled, then lower triangles column by column; statistics of
+        ordered answers in the order of their names.
     """
     problem = estimate.problem
     place = {block.group: g for g, block in enumerate(problem.blocks)}
@@ -167,7 +173,15 @@ def jacobian(estimate: Estimate, groups: Sequence[tuple[str, tuple[str, ...]]]) 
     for label, names in groups:
         g = place[label]
         slots, block = problem.slots[g], problem.blocks[g]
-        d_sigma, d_mu = moment_jacobian(slots, estimate.locals_[g].state)
+        local = estimate.locals_[g]
+        if local.ordinal is not None:
+            known = block.statistic_names()
+            by_name = sorted(range(len(known)), key=known.__getitem__)
+            full = np.zeros((len(known), problem.objective.n_free))
+            full[:, slots.target] = statistic_jacobian(slots, local)[by_name]
+            parts.append(full @ estimate.tangent)
+            continue
+        d_sigma, d_mu = moment_jacobian(slots, local.state)
         order = np.array([block.variables.index(name) for name in names])
         columns, rows = np.triu_indices(len(order))
         number = np.empty((len(order), len(order)), dtype=np.intp)
@@ -235,7 +249,7 @@ def moment_score_covariance(
     ndarray, shape (q, q)
         Per observation, groups weighted by their share.
     """
-    if any(block.cases is None for block in problem.blocks):
+    if any(block.cases is None and block.gamma is None for block in problem.blocks):
         raise UnsupportedError(
             "Corrections for non-normality need the answers; a covariance matrix is not enough."
         )
@@ -255,7 +269,8 @@ def satorra_2000(
     With A the restrictions, P the free model's inverse information,
     :math:`M = P A'(A P A')^{-1} A P` and :math:`B = \Delta'V\Gamma V\Delta`, the difference is
     asymptotically a sum of chi-squares on 1 df weighted by the eigenvalues of MB. Scaled:
-    divided by their mean. Scaled and shifted:
+    divided by their mean. Mean and variance adjusted, for fits whose own tests are: divided by
+    tr(MBMB) / tr(MB), on tr(MB)^2 / tr(MBMB) degrees of freedom. Scaled and shifted:
     :math:`a (T_0 - T_1) + m - a\,tr(MB)`, :math:`a = \sqrt{m / tr(MBMB)}`.
 
     Parameters
@@ -282,10 +297,14 @@ def satorra_2000(
     weight = tangent @ middle @ np.linalg.solve(restrictions @ middle, middle.T) @ tangent.T
     product = weight @ moment_score_covariance(free.problem, free.options, free.locals_)
     trace = float(np.trace(product))
+    second = float(np.einsum("ij,ji->", product, product))
+    if not shifted and free.scaled_test in ("scaled.shifted", "mean.var.adjusted"):
+        scaling = second / trace
+        return Difference(plain.stat / scaling, trace**2 / second, scaling)
     if not shifted:
         scaling = trace / m
         return Difference(plain.stat / scaling, m, scaling)
-    a = math.sqrt(m / float(np.einsum("ij,ji->", product, product)))
+    a = math.sqrt(m / second)
     shift = m - a * trace
     return Difference(a * plain.stat + shift, m, 1.0 / a, shift)
 
@@ -304,10 +323,11 @@ def difference_rmsea(difference: Difference, plain: Difference, estimate: Estima
     if estimate.problem.is_incomplete:
         return math.nan
     scaling = difference.scaling if difference.shift is None else 1.0
+    problem = estimate.problem
     return rmsea(
         plain.stat,
         plain.df,
-        estimate.problem.multiplier,
+        sum(b.n_obs for b in problem.blocks) if problem.is_categorical else problem.multiplier,
         n_groups=len(estimate.problem.blocks),
         scaling=scaling,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from sqvalid.latent.implied import (
     mean_weight,
 )
 from sqvalid.moments.patterns import PatternData, PatternProducts
+
+if TYPE_CHECKING:
+    from sqvalid.latent.categorical import OrdinalLocal, OrdinalTarget
 
 Mask = NDArray[np.bool_]
 
@@ -49,6 +52,8 @@ class Target:
     patterns : PatternData, optional
         Respondents by what they answered; `log_det` is then minus twice the saturated
         log-likelihood per respondent, without its constant.
+    ordinal : OrdinalTarget, optional
+        Statistics of ordered answers.
     """
 
     covariance: Array
@@ -58,6 +63,7 @@ class Target:
     inverse: Array | None = None
     weights: Array | None = None
     patterns: PatternData | None = None
+    ordinal: OrdinalTarget | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +85,9 @@ class Local:
         F/2 of the group.
     products : PatternProducts, optional
         What the three matrices are averages of, where answers are missing.
+    ordinal : OrdinalLocal, optional
+        Implied statistics of ordered answers; the three matrices are then empty, and `state` is
+        that of the responses behind the answers.
     """
 
     state: State
@@ -89,6 +98,12 @@ class Local:
     sigma_inverse: Array
     half_f: float
     products: PatternProducts | None = None
+    ordinal: OrdinalLocal | None = None
+
+    @property
+    def implied_covariance(self) -> Array:
+        """Implied covariances in the metric of the sample's, shape (p, p)."""
+        return self.state.sigma if self.ordinal is None else self.ordinal.covariance
 
 
 class Estimator(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from sqvalid.errors import EstimationError, OptionError, UnsupportedError
 from sqvalid.latent import inference, robust
 from sqvalid.latent.bollen_stine import BollenStine, bollen_stine
+from sqvalid.latent.categorical import joint_state
 from sqvalid.latent.constraints import compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Local
 from sqvalid.latent.fit_statistics import (
@@ -23,7 +25,7 @@ from sqvalid.latent.fit_statistics import (
     spreads,
     weighted_information,
 )
-from sqvalid.latent.implied import Array, factorise
+from sqvalid.latent.implied import Array, State, factorise
 from sqvalid.latent.optimiser import Solution, minimise
 from sqvalid.latent.options import SANDWICHES, FitOptions
 from sqvalid.latent.problem import Problem, Structure, check_df, make_problem
@@ -60,6 +62,8 @@ class Estimate:
         Test statistics of the model and of the baseline, by lavaan's names.
     bollen_stine : BollenStine, optional
         The bootstrap of the standard statistic, where it was asked for.
+    row_draws : ndarray, shape (R, n_rows), optional
+        Parameters of resamples, where the standard errors come from them.
     """
 
     problem: Problem
@@ -74,6 +78,18 @@ class Estimate:
     logl: float | None
     unrestricted_logl: float | None
     bollen_stine: BollenStine | None = None
+    row_draws: Array | None = None
+
+    @cached_property
+    def states(self) -> tuple[State, ...]:
+        """Matrices and moments of every group, those of given covariates included."""
+        joint = self.problem.joint_slots
+        if joint is None:
+            return tuple(local.state for local in self.locals_)
+        return tuple(
+            joint_state(slots, self.theta, local)
+            for slots, local in zip(joint, self.locals_, strict=True)
+        )
 
     @property
     def chisq(self) -> float:
@@ -102,6 +118,13 @@ class Estimate:
         plain, name = self.tests.baseline[self.reported_test], self.scaled_test
         factor = None if name is None else self.tests.baseline[name].scaling_factor
         return Baseline(plain.stat, int(plain.df), factor)
+
+    @property
+    def weighting_locals(self) -> tuple[Local, ...]:
+        """Matrices with the weights that information and score tests are built on."""
+        return inference.weighting_locals(
+            self.options.h1_information, self.problem.objective, self.locals_, self.problem.blocks
+        )
 
     @property
     def theta(self) -> Array:
@@ -275,11 +298,14 @@ def estimate(
         problem.objective,
         locals_,
         problem.blocks,
+        options.h1_information,
     )
     inverse = inference.constrained_inverse(information, tangent)
     first_order = None
     if options.se in SANDWICHES or "yuan.bentler.mplus" in options.tests:
-        first_order = inference.first_order_information(problem.objective, locals_, problem.blocks)
+        first_order = inference.information_matrix(
+            "first.order", problem.objective, locals_, problem.blocks, options.h1_information
+        )
     chisq = 2.0 * problem.multiplier * problem.objective.value_at(locals_)
     view = View(
         objective=problem.objective,
@@ -311,17 +337,22 @@ def estimate(
 
 
 def _check_cases(problem: Problem, options: FitOptions) -> None:
-    """Refuse what needs the answers when there is only a matrix."""
+    """Refuse what needs the answers, or their fourth moments, when there is only a matrix."""
+    for option, resamples in (
+        ("test='bollen.stine'", "bollen.stine" in options.tests),
+        ("se='bootstrap'", options.se == "bootstrap"),
+    ):
+        if resamples and any(block.cases is None for block in problem.blocks):
+            raise UnsupportedError(f"{option} needs the answers.", remedy="Give the data.")
     needs = (
         options.se in (*SANDWICHES, "robust.sem")
         or options.information == "first.order"
-        or "bollen.stine" in options.tests
         or any(name in SCALED or "adf" in name for name in options.tests)
     )
-    if needs and any(block.cases is None for block in problem.blocks):
+    if needs and any(block.cases is None and block.gamma is None for block in problem.blocks):
         raise UnsupportedError(
             f"estimator={options.estimator!r} needs the answers; a matrix is not enough.",
-            remedy="Give the data, or use estimator='ML'.",
+            remedy="Give the data or stream_moments(..., gamma=True), or use estimator='ML'.",
         )
 
 
@@ -343,7 +374,8 @@ def _vcov(
     match options.se:
         case "none":
             return np.full_like(bread, np.nan)
-        case "standard":
+        case "standard" | "bootstrap":
+            # Of a bootstrap this is what stands there until resamples are drawn.
             return bread / n
         case "robust.huber.white" | "robust.cluster":
             assert first_order is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -20,11 +21,12 @@ from sqvalid.errors import (
     UnsupportedError,
     check_choice,
 )
-from sqvalid.latent.estimation import estimate
+from sqvalid.latent.estimation import Estimate, estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.options import (
     AUTOMATIC,
     BOUNDS,
+    PARAMETERIZATIONS,
     FitOptions,
     as_tuple,
     resolve_draws,
@@ -33,6 +35,7 @@ from sqvalid.latent.options import (
     sampling_estimator,
     table_options,
 )
+from sqvalid.latent.ordered import find_ordered
 from sqvalid.latent.parameter_table import find_roles
 from sqvalid.latent.problem import make_structure
 from sqvalid.latent.result import FitResult
@@ -91,9 +94,6 @@ class FitKeywords(TypedDict, total=False):
 
 # Options that exist, with the one value that is available until their method is built.
 _NOT_YET: Mapping[str, tuple[Any, ...]] = {
-    "ordered": (None, False),
-    "parameterization": ("delta", None),
-    "conditional_x": (None, False),
     "rotation": (None,),
     "rotation_options": (None,),
 }
@@ -141,6 +141,8 @@ def _moments(
     *,
     missing: str,
     fixed_x: bool,
+    ordered: Sequence[str],
+    conditional: Sequence[str],
 ) -> Moments:
     variables = model_variables(spec)
     cov = options.get("cov")
@@ -150,6 +152,8 @@ def _moments(
             remedy="Give either data, or cov= with n_obs=.",
         )
     if cov is not None:
+        if ordered:
+            raise UnsupportedError("Ordered answers need the data; a matrix is not enough.")
         if options.get("n_obs") is None:
             raise InputError(
                 "A covariance matrix needs the number of respondents behind it.",
@@ -178,12 +182,23 @@ def _moments(
         if not isinstance(key, str):
             raise OptionError(f"{key!r} is not the name of a column.")
     wanted = [*variables, *([group] if group else []), *columns.values()]
+    if ordered:
+        return moments_from_frame(
+            _as_frame(data, wanted),
+            variables,
+            group=group,
+            ordered=ordered,
+            pairwise=missing == "pairwise",
+            given=_covariates(spec),
+            conditional=conditional,
+            **columns,
+        )
     return moments_from_frame(
         _as_frame(data, wanted),
         variables,
         group=group,
         incomplete=missing != "listwise",
-        given=_covariates(spec) if fixed_x else (),
+        given=_covariates(spec) if fixed_x and missing != "fiml.x" else (),
         **columns,
     )
 
@@ -229,6 +244,8 @@ def _has_means(
     if any(block.clusters is not None for block in moments.blocks):
         # As in lavaan: the sums of the deviations in a cluster are scores of the means.
         return True
+    if any(block.thresholds is not None for block in moments.blocks):
+        return True
     if incomplete:
         if asked is not None and not asked:
             raise OptionError(
@@ -258,8 +275,14 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         text = _with_auxiliary(text, spec, helpers, missing)
         spec = parse_model(text)
     cluster, weights = _sampling_columns(data, options)
+    covariates = _covariates(spec)
+    asked = options.get("estimator")
+    ordered, told = find_ordered(
+        options.get("ordered"), data, model_variables(spec), covariates, asked
+    )
     estimator = sampling_estimator(
-        str(options.get("estimator", "ML")), sampled=cluster is not None or weights is not None
+        str(asked or ("WLSMV" if ordered else "ML")),
+        sampled=cluster is not None or weights is not None,
     )
     defaults, tests = resolve_estimator(
         estimator,
@@ -270,13 +293,26 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         cluster=cluster,
         sampling_weights=weights,
         missing=missing,
+        categorical=bool(ordered),
     )
-    draws = resolve_draws(options.get("bootstrap"), tests)
+    draws = resolve_draws(options.get("bootstrap"), tests, defaults.se)
     group = options.get("group")
     # Least squares have no conditional form: their covariates are random, as in lavaan.
     asked_x = options.get("fixed_x")
     fixed_x = defaults.discrepancy == "ML" if asked_x is None else bool(asked_x)
-    moments = _moments(data, spec, group, options, missing=missing, fixed_x=fixed_x)
+    conditional_x = _is_conditional(options, ordered, covariates)
+    if ordered:
+        fixed_x = conditional_x
+    moments = _moments(
+        data,
+        spec,
+        group,
+        options,
+        missing=missing,
+        fixed_x=fixed_x,
+        ordered=ordered,
+        conditional=covariates if conditional_x else (),
+    )
     if options.get("cov") is not None:
         missing = "listwise"
     start = options.get("start", "default")
@@ -312,6 +348,11 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
         sampling_weights=weights,
         bootstrap=draws,
         auxiliary=helpers,
+        ordered=ordered,
+        parameterization=check_choice(
+            "parameterization", str(options.get("parameterization") or "delta"), PARAMETERIZATIONS
+        ),
+        conditional_x=conditional_x,
     )
     if resolved.likelihood == "wishart" and resolved.estimator != "ML":
         raise OptionError("likelihood='wishart' goes with estimator='ML' only.")
@@ -327,6 +368,8 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
             effect_coding=resolved.effect_coding,
             group_equal=resolved.group_equal,
             group_partial=resolved.group_partial,
+            ordered=_threshold_counts(moments, ordered),
+            parameterization=resolved.parameterization,
         ),
         moments.group_labels,
     )
@@ -335,13 +378,74 @@ def _fit(function: str, model: str | ModelSpec, data: Any, options: Mapping[str,
             structure, moments, resolved, _start_vector(start, structure.table.n_free)
         )
     diagnostics = (
+        *told,
         *_unturned(data, structure.table.variables),
         *sampling_diagnostics(moments, result.n_free),
         *_gaps(moments),
         *find_trouble(result),
     )
+    if resolved.se == "bootstrap":
+        result, more = _with_resamples(FitResult(text, result, moments, diagnostics))
+        diagnostics += more
     _warn(diagnostics)
     return FitResult(text, result, moments, diagnostics)
+
+
+def _with_resamples(fit: FitResult) -> tuple[Estimate, tuple[Diagnostic, ...]]:
+    """Standard errors from resamples: the covariance of their estimates, with divisor R as lavaan.
+
+    Returns
+    -------
+    estimate : Estimate
+        Without a covariance of the estimates where the model did not converge.
+    diagnostics : tuple of Diagnostic
+        Which resamples were lost.
+    """
+    from sqvalid.latent.bootstrap import bootstrap_fit
+
+    estimate, options = fit.estimate, fit.estimate.options
+    if not fit.converged:
+        return replace(estimate, vcov=np.full_like(estimate.vcov, np.nan)), ()
+    assert options.bootstrap is not None
+    drawn = bootstrap_fit(fit, options.bootstrap, seed=options.seed)
+    kept = drawn.estimates.theta[drawn.estimates.converged]
+    rows = drawn.draws().to_numpy(dtype=np.float64)
+    rows.flags.writeable = False
+    vcov = np.atleast_2d(np.cov(kept, rowvar=False, bias=True))
+    # That a resample is inadmissible is a matter of the resample; the fit tells of itself.
+    lost = tuple(d for d in drawn.diagnostics if d.code == "bootstrap_draws_lost")
+    return replace(estimate, vcov=vcov, row_draws=rows), lost
+
+
+def _is_conditional(
+    options: Mapping[str, Any], ordered: Sequence[str], covariates: Sequence[str]
+) -> bool:
+    """Whether statistics are those given the covariates, as in lavaan for ordered answers."""
+    asked = options.get("conditional_x")
+    if not ordered:
+        if asked:
+            raise UnsupportedError(
+                "conditional_x=True goes with ordered answers only.",
+                remedy="Leave it out: covariates of numeric outcomes are fixed, which is the same.",
+            )
+        return False
+    if asked is None:
+        asked = options.get("fixed_x") is not False
+    return bool(asked and covariates)
+
+
+def _threshold_counts(moments: Moments, ordered: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Thresholds of every ordered item: one less than its categories."""
+    if not ordered:
+        return ()
+    block = moments.blocks[0]
+    place = {name: j for j, name in enumerate(block.variables)}
+    counts = []
+    for name in ordered:
+        level = block.levels[place[name]]
+        assert level is not None
+        counts.append((name, len(level) - 1))
+    return tuple(counts)
 
 
 def _with_auxiliary(text: str, spec: ModelSpec, names: Sequence[str], missing: str) -> str:
@@ -375,6 +479,9 @@ def _gaps(moments: Moments) -> tuple[Diagnostic, ...]:
         if n:
             found.append(Diagnostic(code, "warning", values={"n": n}))
     for block in moments.blocks:
+        if not block.is_settled:
+            where = (block.group,) if block.group else ()
+            found.append(Diagnostic("moments_at_the_edge", "warning", where, {"n": block.n_obs}))
         if (
             block.patterns is None
             or not (pairs := np.argwhere(np.tril(block.patterns.undetermined))).size
@@ -460,17 +567,24 @@ def cfa(model: str | ModelSpec, data: Any = None, **options: Unpack[FitKeywords]
     data : DataFrame, Survey or Moments, optional
         Answers, one row per respondent; rows with a missing answer are left out and counted,
         unless ``missing="fiml"`` keeps them (full-information maximum likelihood, for answers
-        missing at random). Or give a matrix: ``cov=``, ``n_obs=`` and perhaps ``mean=``.
+        missing at random; respondents without a fixed covariate only with ``"fiml.x"``, which
+        takes covariates and answers as normal together). Or give a matrix: ``cov=``,
+        ``n_obs=`` and perhaps ``mean=``.
     **options
         ``estimator`` ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "ULSM",
-        "ULSMV", "WLS"), ``group``, ``group_equal``, ``group_partial``,
+        "ULSMV", "WLS", "DWLS", "WLSM", "WLSMV", "WLSMVS"), ``group``, ``group_equal``,
+        ``group_partial``, ``ordered`` (names of items whose answers are ordered categories, or
+        True for all; by default columns of an ordered type, and items of an instrument with
+        fewer than five categories; the estimator is then "WLSMV" unless another is named),
+        ``parameterization`` ("delta", "theta"), ``conditional_x``, ``missing``,
         ``std_lv``, ``effect_coding``, ``meanstructure``, ``fixed_x``, ``orthogonal``,
         ``likelihood`` ("normal", "wishart"), ``bounds`` ("none", "pos.var"), ``se``, ``test``,
         ``information`` ("expected", "observed", "first.order"), ``start``, ``seed``,
         ``cov``, ``mean``, ``n_obs``, ``sample_cov_rescale``. ``cluster`` names the column of
         the clusters (branches, schools) that respondents were drawn in, ``sampling_weights``
         the one of their weights; both mean robust statistics (MLR). ``bootstrap`` is the
-        number of draws of ``test="bollen.stine"``. ``auxiliary`` names variables that tell
+        number of draws of ``se="bootstrap"`` (whose intervals are percentile ones) and of
+        ``test="bollen.stine"``. ``auxiliary`` names variables that tell
         something about missing answers without being part of the model.
 
     Returns

@@ -145,6 +145,10 @@ class FitInputs:
         Where answers are missing: what robust indices are then computed from.
     classic_gfi : float, optional
         The classic GFI, where it is not a function of the moments given.
+    wrmr : float, optional
+        Weighted root mean square residual, where there are ordered items.
+    n_statistics : int, optional
+        Sample statistics over all groups, where they are not means and covariances.
     """
 
     n_free: int
@@ -169,6 +173,8 @@ class FitInputs:
     robust_indices: bool = True
     complete: CompleteDataFit | None = None
     classic_gfi: float | None = None
+    wrmr: float | None = None
+    n_statistics: int | None = None
 
     @property
     def n_total(self) -> float:
@@ -193,6 +199,8 @@ class FitInputs:
     @property
     def n_moments(self) -> int:
         """Sample moments over all groups."""
+        if self.n_statistics is not None:
+            return self.n_statistics
         return sum(
             g.n_variables * (g.n_variables + 1) // 2 + (0 if g.means is None else g.n_variables)
             for g in self.groups
@@ -242,7 +250,7 @@ class FitInputs:
         are used as they are.
         """
         scaled = _present(self.scaled)
-        if scaled.shifted:
+        if scaled.shifted or self.df == 0:
             return scaled.stat, scaled.df
         return self.chisq, scaled.scaling_factor * scaled.df
 
@@ -274,7 +282,7 @@ def _present(scaled: ScaledTest | None) -> ScaledTest:
     return scaled
 
 
-Family = Literal["always", "scaled", "robust", "likelihood", "scaled_likelihood"]
+Family = Literal["always", "scaled", "robust", "likelihood", "scaled_likelihood", "ordered"]
 
 _AVAILABLE: Mapping[Family, Callable[[FitInputs], bool]] = MappingProxyType(
     {
@@ -283,6 +291,7 @@ _AVAILABLE: Mapping[Family, Callable[[FitInputs], bool]] = MappingProxyType(
         "robust": lambda f: (f.scaled is not None and f.robust_indices) or f.complete is not None,
         "likelihood": lambda f: f.logl is not None,
         "scaled_likelihood": lambda f: f.scaling_factor_h0 is not None,
+        "ordered": lambda f: f.wrmr is not None,
     }
 )
 
@@ -512,7 +521,12 @@ REGISTRY: tuple[FitIndex, ...] = (
     FitIndex("rmsea_notclose_pvalue_robust", "robust", _RMSEA_NOTCLOSE[2], "df"),
     FitIndex("rmr", "always", lambda f: residual_averages.rmr(f.groups)),
     FitIndex("rmr_nomean", "always", lambda f: residual_averages.rmr(f.groups, with_means=False)),
-    FitIndex("srmr", "always", lambda f: residual_averages.srmr_bentler(f.groups)),
+    FitIndex(
+        "srmr",
+        "always",
+        # Of ordered items the correlations alone.
+        lambda f: residual_averages.srmr_bentler(f.groups, with_means=f.n_statistics is None),
+    ),
     FitIndex("srmr_bentler", "always", lambda f: residual_averages.srmr_bentler(f.groups)),
     FitIndex(
         "srmr_bentler_nomean",
@@ -571,6 +585,7 @@ REGISTRY: tuple[FitIndex, ...] = (
         lambda f: absolute_fit.ecvi(f.chisq, f.df, f.n_free, f.multiplier),
         "chisq",
     ),
+    FitIndex("wrmr", "ordered", lambda f: _known(f.wrmr), "chisq"),
 )
 
 

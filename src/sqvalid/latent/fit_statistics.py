@@ -7,18 +7,20 @@ the independence model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 
-from sqvalid.latent import full_information, inference, moment_weights, robust
+from sqvalid.latent import fourth_moments, full_information, inference, moment_weights, robust
+from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.constraints import unconstrained
 from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective, gather_expected
 from sqvalid.latent.implied import Array, Layout, Place, Slots, empty_matrices, make_slots, put
+from sqvalid.latent.inference import InformationKind
 from sqvalid.latent.least_squares import half_vector, stacked_jacobian
 from sqvalid.latent.optimiser import minimise
-from sqvalid.latent.options import FitOptions
+from sqvalid.latent.options import SANDWICHES, FitOptions
 from sqvalid.latent.problem import Problem, equality_rank
 from sqvalid.latent.reference_models import baseline_df, baseline_half_f
 from sqvalid.latent.robust import ScaledStatistic
@@ -102,7 +104,7 @@ def moment_weight(problem: Problem, options: FitOptions, g: int, local: Local) -
     match options.discrepancy:
         case "ULS":
             return robust.Weight("identity")
-        case "WLS":
+        case "WLS" | "DWLS":
             return robust.Weight("dense", target.weights)
         case "GLS":
             return robust.Weight("normal", target.inverse)
@@ -118,8 +120,18 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
     for g, (slots, target, local) in enumerate(
         zip(view.objective.slots, view.objective.targets, view.locals_, strict=True)
     ):
+        if target.ordinal is not None:
+            jacobian = np.zeros((target.ordinal.plan.size, view.objective.n_free))
+            jacobian[:, slots.target] = statistic_jacobian(slots, local)
+            out.append(ordinal_spread(target.ordinal, jacobian, target.weight))
+            continue
         weight = moment_weight(problem, options, g, local)
-        gamma = problem.blocks[g].gamma
+        block = problem.blocks[g]
+        gamma = block.gamma
+        with_means = target.means is not None
+        if fourth_moments.has_only_gamma(block):
+            fixed = problem.fixed_index(g)
+            gamma = fourth_moments.gamma_of(block, with_means=with_means, fixed=fixed)
         if gamma is None:
             spread: robust.Spread = robust.group_spread(
                 slots,
@@ -131,13 +143,21 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
                 fixed=problem.fixed_index(g),
             )
         else:
-            with_means = target.means is not None
             jacobian = np.zeros((len(gamma), view.objective.n_free))
             jacobian[:, slots.target] = stacked_jacobian(slots, local.state, with_means=with_means)
             dense = weight.dense(len(target.covariance), with_means=with_means)
             spread = robust.MomentSpread(gamma, dense, jacobian, target.weight)
         out.append(spread)
     return out
+
+
+def ordinal_spread(
+    target: OrdinalTarget, jacobian: Array, share: float
+) -> robust.DiagonalSpread | robust.MomentSpread:
+    """How the statistics of ordered answers vary, under the estimator's weights."""
+    if target.weights.ndim == 1:
+        return robust.DiagonalSpread(target.block, target.weights, jacobian, share)
+    return robust.MomentSpread(target.gamma, target.weights, jacobian, share)
 
 
 def weighted_information(problem: Problem, options: FitOptions, view: View) -> Array:
@@ -199,6 +219,10 @@ def _correct(
     traces = robust.u_gamma_traces(
         groups, inverse, meat, second=name in ("mean.var.adjusted", "scaled.shifted")
     )
+    return _corrected(name, view, traces)
+
+
+def _corrected(name: str, view: View, traces: robust.Traces) -> ScaledStatistic:
     match name:
         case "mean.var.adjusted":
             return robust.mean_variance_adjusted(view.chisq, view.df, traces)
@@ -273,7 +297,11 @@ def _adf_parts(
     residual: Array,
     gap: Array | None,
 ) -> tuple[float, Array, Array]:
-    gamma = robust.case_moments(deviations(problem, g), with_means=gap is not None).gamma()
+    block = problem.blocks[g]
+    if fourth_moments.has_only_gamma(block):
+        gamma = fourth_moments.gamma_of(block, with_means=gap is not None)
+    else:
+        gamma = robust.case_moments(deviations(problem, g), with_means=gap is not None).gamma()
     vector = half_vector(residual)
     if gap is not None:
         vector = np.concatenate([gap, vector])
@@ -336,12 +364,19 @@ def baseline_view(problem: Problem) -> View:
         base = empty_matrices(layout)
         places, values = [], []
         helpers = {j for j, name in enumerate(block.variables) if name in problem.auxiliary}
+        begin_means = np.zeros(0) if target.means is None else target.means
+        begin_variance = np.diag(target.covariance)
+        if target.patterns is not None and not helpers:
+            # Without others beside them, these are their estimates.
+            begin_means, begin_variance = full_information.available_moments(block)
         for j in range(block.n_variables):
             for i in range(j + 1):
                 if i != j and not (i in exogenous and j in exogenous) and not {i, j} & helpers:
                     df += 1
                     continue
                 place, value = Place("theta", j, i), float(target.covariance[j, i])
+                if i == j and j not in exogenous:
+                    value = float(begin_variance[j])
                 if i in fixed and j in fixed:
                     put(base, place, value)
                 else:
@@ -353,7 +388,7 @@ def baseline_view(problem: Problem) -> View:
                     base["nu"][j] = mean
                 else:
                     places.append(Place("nu", j, 0))
-                    values.append(mean)
+                    values.append(mean if j in exogenous else float(begin_means[j]))
         slots_list.append(
             make_slots(
                 layout, base, places, range(count, count + len(places)), target.means is not None
@@ -398,12 +433,23 @@ def _quick_baseline(problem: Problem) -> ScaledStatistic:
     return _plain(2.0 * problem.multiplier * half_f, df)
 
 
-def _own_trace(view: View, problem: Problem) -> float:
-    """Trace of inverse observed information times the scores' spread, at a set of estimates."""
-    spread = inference.first_order_information(view.objective, view.locals_, problem.blocks)
-    hessian = view.objective.hessian(view.locals_)
-    bread = inference.constrained_inverse(hessian, view.tangent).matrix
+def _own_trace(view: View, problem: Problem, options: FitOptions) -> float:
+    """Trace of the inverse information times the scores' spread, at a set of estimates."""
+    kind: InformationKind = options.information if _is_asked_for(options) else "observed"  # type: ignore[assignment]
+    given = (view.objective, view.locals_, problem.blocks, options.h1_information)
+    spread = inference.information_matrix("first.order", *given)
+    information = inference.information_matrix(kind, *given)
+    bread = inference.constrained_inverse(information, view.tangent).matrix
     return inference.score_trace(bread, spread)
+
+
+def _is_asked_for(options: FitOptions) -> bool:
+    """Whether the information is the one for the test as well.
+
+    Robust standard errors have the observed one unless another is asked for; otherwise it is
+    that of the standard errors only, as in lavaan.
+    """
+    return options.information == "observed" or options.se in SANDWICHES
 
 
 @dataclass(frozen=True)
@@ -430,17 +476,17 @@ def _yuan_bentler_mplus(
         assert base_view is not None
         trace_h1 = sum(
             full_information.saturated_trace(
-                block, fixed=problem.fixed_index(g), observed=options.information != "expected"
+                block, fixed=problem.fixed_index(g), information=options.information
             )
             for g, block in enumerate(problem.blocks)
         )
-        trace_b = _own_trace(base_view, problem)
+        trace_b = _own_trace(base_view, problem, options)
     elif base_view is not None:
         trace_h1 = sum(
             inference.saturated_trace(block, with_means=means, fixed=problem.fixed_index(g))
             for g, block in enumerate(problem.blocks)
         )
-        trace_b = _own_trace(base_view, problem)
+        trace_b = _own_trace(base_view, problem, options)
     for g, block in enumerate(problem.blocks if base_view is None else ()):
         fixed, exogenous = problem.fixed_index(g), problem.exogenous_index(g)
         trace_h1 += inference.saturated_trace(block, with_means=means, fixed=fixed)
@@ -452,8 +498,8 @@ def _yuan_bentler_mplus(
     n_free = problem.table.n_free
     rank = equality_rank(problem.constraints, problem.table, problem.blocks)
     df, base_df = view.df, int(baseline.df)
-    factor = (trace_h1 - trace_h0) / df if df > 0 else float("nan")
-    base_factor = (trace_h1 - trace_b) / base_df if base_df > 0 else float("nan")
+    factor = _positive((trace_h1 - trace_h0) / df) if df > 0 else float("nan")
+    base_factor = _positive((trace_h1 - trace_b) / base_df) if base_df > 0 else float("nan")
     return _YuanBentler(
         ScaledStatistic(view.chisq / factor if df > 0 else view.chisq, df, factor, 0.0, factor),
         ScaledStatistic(baseline.stat / base_factor, base_df, base_factor, 0.0, base_factor),
@@ -461,6 +507,11 @@ def _yuan_bentler_mplus(
         trace_h0 / n_free if n_free else float("nan"),
         trace_h1 / (df + n_free - rank),
     )
+
+
+def _positive(factor: float) -> float:
+    """A scaling factor; NaN for one that is not positive, which divides nothing."""
+    return factor if factor > 0 else float("nan")
 
 
 def run_tests(
@@ -476,14 +527,17 @@ def run_tests(
     first_order : ndarray, shape (q, q), optional
         Mean cross-product of the scores, for Yuan-Bentler tests.
     """
+    if problem.is_categorical:
+        return _categorical_tests(problem, options, view)
     statistics = {"standard": _plain(view.chisq, view.df)}
     by_formula = {"standard", "yuan.bentler.mplus", "bollen.stine"}
-    quick = (
-        options.discrepancy == "ML"
-        and set(options.tests) <= by_formula
-        and not problem.is_incomplete
-        and not problem.auxiliary
+    # Baselines whose estimates or traces have no closed form.
+    own_baseline = (
+        problem.is_incomplete
+        or bool(problem.auxiliary)
+        or ("yuan.bentler.mplus" in options.tests and options.h1_information == "unstructured")
     )
+    quick = options.discrepancy == "ML" and set(options.tests) <= by_formula and not own_baseline
     base_view = None if quick else baseline_view(problem)
     baseline = {
         "standard": _quick_baseline(problem)
@@ -504,7 +558,7 @@ def run_tests(
             baseline["standard"],
             first_order,
             observed,
-            base_view if problem.is_incomplete or problem.auxiliary else None,
+            base_view if own_baseline else None,
         )
         statistics["yuan.bentler.mplus"] = yb.model
         baseline["yuan.bentler.mplus"] = yb.baseline
@@ -526,11 +580,70 @@ def run_tests(
     return FitTests(MappingProxyType(statistics), MappingProxyType(baseline), h0, h1, residual)
 
 
+def _categorical_tests(problem: Problem, options: FitOptions, view: View) -> FitTests:
+    """Tests of a model for ordered answers.
+
+    The independence model leaves thresholds, slopes, means and variances free, which it then fits
+    exactly as far as the weights let it; correlations are zero.
+    """
+    statistics = {"standard": _plain(view.chisq, view.df)}
+    statistics |= _scaled(problem, options, view)
+    half_f, df, first, second = 0.0, 0, 0.0, 0.0
+    for target in problem.objective.targets:
+        found = target.ordinal
+        assert found is not None
+        df += len(found.plan.first)
+        part, traces = _independence(found)
+        half_f += target.weight * part
+        first, second = first + traces.first, second + traces.second
+    base = View(problem.objective, (), np.empty(0), np.empty(0), 0.0, df)
+    base = replace(base, chisq=2.0 * problem.multiplier * half_f)
+    baseline = {"standard": _plain(base.chisq, df)}
+    traces = robust.Traces(first, second)
+    baseline |= {name: _corrected(name, base, traces) for name in options.tests if name in SCALED}
+    return FitTests(
+        MappingProxyType(statistics), MappingProxyType(baseline), None, None, float("nan")
+    )
+
+
+def _independence(target: OrdinalTarget) -> tuple[float, robust.Traces]:
+    """F/2 of the independence model of one group, and its traces of U Gamma.
+
+    What is not a correlation is free; with V split into free and fixed statistics the correlations
+    are weighed by :math:`V_{cc} - V_{cf}V_{ff}^{-1}V_{fc}`, which is what U is.
+    """
+    start = target.plan.size - len(target.plan.first)
+    rest = target.values[start:]
+    block = target.block
+    if target.weights.ndim == 1:
+        weight = target.weights[start:]
+        half_f = 0.5 * float(rest @ (weight * rest))
+        influence = block.influence
+        if influence is not None and len(influence) < len(weight):
+            part = influence[:, start:]
+            gram = (part * weight) @ part.T
+            second = block.total_weight**2 * float(np.vdot(gram, gram))
+        else:
+            gamma = target.gamma[start:, start:]
+            second = float(weight @ (gamma * gamma) @ weight)
+        return half_f, robust.Traces(float(weight @ target.gamma_diagonal[start:]), second)
+    across = target.weights[:start, start:]
+    schur = target.weights[start:, start:] - across.T @ np.linalg.solve(
+        target.weights[:start, :start], across
+    )
+    product = schur @ target.gamma[start:, start:]
+    traces = robust.Traces(float(np.trace(product)), float(np.sum(product * product.T)))
+    return 0.5 * float(rest @ schur @ rest), traces
+
+
 def _yuan_bentler_bread(options: FitOptions, view: View) -> Array:
-    """Observed information, unless tests with expected weights stand beside this one."""
+    """Inverse information that the test is built on.
+
+    The observed one, unless another is asked for or tests with expected weights stand beside it.
+    """
     if any(name in SCALED and name != "yuan.bentler.mplus" for name in options.tests):
         return view.inverse
-    if options.information == "observed":
+    if _is_asked_for(options):
         return view.inverse
     hessian = view.objective.hessian(view.locals_)
     return inference.constrained_inverse(hessian, view.tangent).matrix

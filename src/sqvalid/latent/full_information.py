@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,7 @@ class FullInformation:
 
     def hessian(self, slots: Slots, target: Target, local: Local) -> Array:
         """Exact second derivatives of F/2."""
-        out = _brought_down(slots, local, observed=True)
-        out += second_derivative_terms(slots, local)
+        out = _brought_down(slots, local, observed=True) + second_derivative_terms(slots, local)
         return np.asarray(0.5 * (out + out.T))
 
 
@@ -99,11 +99,13 @@ def _products(local: Local) -> PatternProducts:
     return local.products
 
 
+# The search, the check of where it ended, standard errors and tests ask at the same point.
+@lru_cache(maxsize=8)
 def _brought_down(slots: Slots, local: Local, *, observed: bool) -> Array:
     jacobian = stacked_jacobian(slots, local.state, with_means=True)
-    return np.asarray(
-        jacobian.T @ saturated_information(_products(local), observed=observed) @ jacobian
-    )
+    out = jacobian.T @ saturated_information(_products(local), observed=observed) @ jacobian
+    out.flags.writeable = False
+    return np.asarray(out)
 
 
 def casewise_scores(slots: Slots, local: Local, block: Block) -> Array:
@@ -122,13 +124,38 @@ def saturated_products(block: Block) -> PatternProducts:
     return pattern_products(block.patterns, block.means, *inverse)
 
 
-def saturated_first_order(block: Block, products: PatternProducts) -> Array:
-    """Mean cross-product of the scores of the saturated moments, shape (p + p*, p + p*)."""
+def saturated_first_order(
+    block: Block, products: PatternProducts, mean: Array | None = None
+) -> Array:
+    """Mean cross-product of the scores of the saturated moments, shape (p + p*, p + p*).
+
+    Parameters
+    ----------
+    mean : ndarray, shape (p,), optional
+        Means that the products are about; the saturated ones by default.
+    """
     assert block.cases is not None
-    assert block.means is not None
-    scores = casewise_moment_scores(products, block.cases, block.means)
+    centre = block.means if mean is None else mean
+    assert centre is not None
+    scores = casewise_moment_scores(products, block.cases, centre)
     scores = independent_sums(scores, block)
     return np.asarray(scores.T @ scores / block.total_weight)
+
+
+def moment_information(
+    kind: str, block: Block, products: PatternProducts, mean: Array | None = None
+) -> Array:
+    """Information of means and covariances per respondent, at the moments of `products`.
+
+    Parameters
+    ----------
+    kind : {"expected", "observed", "first.order"}
+    mean : ndarray, shape (p,), optional
+        Means that the products are about; the saturated ones by default.
+    """
+    if kind == "first.order":
+        return saturated_first_order(block, products, mean)
+    return saturated_information(products, observed=kind == "observed")
 
 
 def free_moments(block: Block, fixed: Sequence[int]) -> NDArray[np.intp]:
@@ -145,25 +172,41 @@ def free_moments(block: Block, fixed: Sequence[int]) -> NDArray[np.intp]:
     return np.flatnonzero(~np.concatenate([known, covariances]))
 
 
+def available_moments(block: Block) -> tuple[Array, Array]:
+    """Mean and variance (divisor n) of every item over those who answered it.
+
+    They are the maximum-likelihood estimates of items that are independent.
+    """
+    data = block.patterns
+    assert data is not None
+    weights = data.counts[:, None] * data.there
+    total = weights.sum(axis=0)
+    means = (weights * data.means).sum(axis=0) / total
+    spread = np.diagonal(data.scatter, axis1=1, axis2=2) + (data.means - means) ** 2
+    return means, (weights * spread).sum(axis=0) / total
+
+
 def n_undetermined(block: Block) -> int:
     """Covariances of items that nobody answered both of."""
     return 0 if block.patterns is None else int(block.patterns.undetermined.sum()) // 2
 
 
-def saturated_trace(block: Block, *, fixed: Sequence[int] = (), observed: bool = True) -> float:
+def saturated_trace(
+    block: Block, *, fixed: Sequence[int] = (), information: str = "observed"
+) -> float:
     """Trace of the inverse information of the saturated moments times their scores' spread.
 
     Moments of fixed covariates are known and have no part in it.
     """
     products = saturated_products(block)
     keep = np.ix_(*[free_moments(block, fixed)] * 2)
-    information = saturated_information(products, observed=observed)[keep]
+    weight = moment_information(information, block, products)[keep]
     spread = saturated_first_order(block, products)[keep]
-    return float(np.trace(np.linalg.solve(information, spread)))
+    return float(np.trace(np.linalg.solve(weight, spread)))
 
 
 def saturated_covariance(
-    block: Block, *, fixed: Sequence[int] = (), robust: bool, observed: bool = True
+    block: Block, *, fixed: Sequence[int] = (), robust: bool, information: str = "observed"
 ) -> Array:
     """Asymptotic covariance of the saturated moments, divided by the respondents.
 
@@ -171,8 +214,7 @@ def saturated_covariance(
     ----------
     robust : bool
         Sandwich of the information and the scores' spread, for answers that are not normal.
-    observed : bool
-        Whether the information is the observed one.
+    information : {"expected", "observed", "first.order"}
 
     Returns
     -------
@@ -185,9 +227,9 @@ def saturated_covariance(
     """
     products = saturated_products(block)
     keep = np.ix_(*[free_moments(block, fixed)] * 2)
-    information = saturated_information(products, observed=observed)
-    out = np.zeros_like(information)
-    inverse = np.linalg.inv(information[keep])
+    weight = moment_information(information, block, products)
+    out = np.zeros_like(weight)
+    inverse = np.linalg.inv(weight[keep])
     if robust:
         inverse = inverse @ saturated_first_order(block, products)[keep] @ inverse
     out[keep] = inverse / block.total_weight

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sqvalid.latent import absolute_fit, fit_indices, local_fit, missing_fit
+from sqvalid.latent import absolute_fit, categorical_fit, fit_indices, local_fit, missing_fit
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import SCALED
 from sqvalid.latent.residual_averages import GroupMoments
@@ -27,6 +27,15 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
     nonlinear = e.problem.constraints.equalities.n_functions > 0
     likelihood = e.options.discrepancy == "ML"
     incomplete = e.problem.is_incomplete and converged
+    categorical = e.problem.is_categorical
+    complete = missing_fit.complete_data_fit(e) if incomplete else None
+    gfi = missing_fit.classic_gfi(e) if incomplete else None
+    if e.options.discrepancy == "DWLS" and not categorical:
+        # Of numbers under diagonal weights there are no robust indices.
+        complete = categorical_fit.NOWHERE
+    if categorical:
+        complete = categorical_fit.robust_inputs(e) if name is not None else None
+        gfi = categorical_fit.classic_gfi(e)
     return fit_indices.FitInputs(
         n_free=e.n_free,
         fmin=e.problem.half_f(e.chisq),
@@ -44,15 +53,19 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
         scaling_factor_h1=e.tests.scaling_h1,
         # lavaan's in both cases: the standard statistic in place of a residual one.
         browne_statistic=e.chisq
-        if nonlinear or e.problem.is_incomplete
+        if nonlinear or e.problem.is_incomplete or categorical
         else e.tests.residual_model,
-        complete=missing_fit.complete_data_fit(e) if incomplete else None,
-        classic_gfi=missing_fit.classic_gfi(e) if incomplete else None,
+        complete=complete,
+        classic_gfi=gfi,
+        wrmr=categorical_fit.weighted_root_mean_square(e) if categorical else None,
+        n_statistics=sum(t.ordinal.plan.size for t in e.problem.objective.targets if t.ordinal)
+        if categorical
+        else None,
         likelihood="wishart" if not likelihood else e.options.likelihood,  # type: ignore[arg-type]
         robust_indices=name != "mean.var.adjusted",
         h1_information=e.options.h1_information,  # type: ignore[arg-type]
         weights=local_fit.moment_weights(e),
-        has_reference=e.options.discrepancy != "ULS" or e.reported_test != "standard",
+        has_reference=e.options.has_reference or e.reported_test != "standard",
     )
 
 
@@ -80,7 +93,7 @@ def test_rows(estimate: Estimate) -> dict[str, dict[str, float]]:
             "stat": test.stat,
             "df": float(test.df),
             "pvalue": math.nan
-            if name == "standard" and estimate.options.discrepancy == "ULS"
+            if name == "standard" and not estimate.options.has_reference
             else absolute_fit.chisq_pvalue(test.stat, test.df),
         }
         if name in SCALED:

@@ -29,8 +29,10 @@ from sqvalid.latent.parameter_table import ParameterTable, Row
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-MatrixName = Literal["lambda", "theta", "psi", "beta", "nu", "alpha"]
-MATRICES: tuple[MatrixName, ...] = ("lambda", "theta", "psi", "beta", "nu", "alpha")
+MatrixName = Literal["lambda", "theta", "psi", "beta", "nu", "alpha", "tau", "delta"]
+MATRICES: tuple[MatrixName, ...] = (
+    "lambda", "theta", "psi", "beta", "nu", "alpha", "tau", "delta",
+)  # fmt: skip
 
 
 class Place(NamedTuple):
@@ -54,11 +56,14 @@ class Layout:
         part in regressions.
     n_latents : int
         How many of `factors` are latents of the model.
+    thresholds : tuple of str
+        The ordered item of each threshold, items in the order of `observed`.
     """
 
     observed: tuple[str, ...]
     factors: tuple[str, ...]
     n_latents: int
+    thresholds: tuple[str, ...] = ()
 
     def locate(self, row: Row) -> Place:
         """Place of a row of the parameter table; the one mapping there is.
@@ -82,6 +87,10 @@ class Layout:
                 return Place("psi", factor[row.lhs], factor[row.rhs])
             case "~~" if row.lhs in item and row.rhs in item:
                 return Place("theta", item[row.lhs], item[row.rhs])
+            case "|":
+                return Place("tau", self.thresholds.index(row.lhs) + int(row.rhs[1:]) - 1, 0)
+            case "~*~":
+                return Place("delta", item[row.lhs], 0)
             case "~1" if row.lhs in factor:
                 return Place("alpha", factor[row.lhs], 0)
             case "~1":
@@ -107,7 +116,9 @@ def find_layout(table: ParameterTable, group: int) -> Layout:
                 grown = True
     lifted = inside - set(latents)
     dummies = tuple(name for name in observed if name in lifted)
-    return Layout(observed, (*latents, *dummies), len(latents))
+    known = table.options.n_thresholds
+    thresholds = tuple(name for name in observed for _ in range(known.get(name, 0)))
+    return Layout(observed, (*latents, *dummies), len(latents), thresholds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +249,9 @@ def _rank_two(place: Place, p: int, m: int) -> tuple[int, int, float, int]:
             return i, i, 0.0, -2
         case "alpha":
             return p + i, p + i, 0.0, -2
+        case "tau" | "delta":
+            # These move neither the means nor the covariances of what is behind the answers.
+            return 0, 0, 0.0, -1
 
 
 def make_slots(
@@ -276,7 +290,7 @@ def make_slots(
 
 
 def empty_matrices(layout: Layout) -> dict[MatrixName, Array]:
-    """The six matrices with the constant ones of lifted observed variables."""
+    """The matrices with the constant ones of lifted observed variables."""
     p, m = len(layout.observed), len(layout.factors)
     base: dict[MatrixName, Array] = {
         "lambda": np.zeros((p, m)),
@@ -285,6 +299,8 @@ def empty_matrices(layout: Layout) -> dict[MatrixName, Array]:
         "beta": np.zeros((m, m)),
         "nu": np.zeros(p),
         "alpha": np.zeros(m),
+        "tau": np.zeros(len(layout.thresholds)),
+        "delta": np.ones(p),
     }
     for k, name in enumerate(layout.factors[layout.n_latents :], start=layout.n_latents):
         base["lambda"][layout.observed.index(name), k] = 1.0

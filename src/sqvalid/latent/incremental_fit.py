@@ -46,7 +46,8 @@ def cfi(
     ----------
     Bentler (1990); robust version: Brosseau-Liard & Savalei (2014).
     """
-    excess = stat - scaling * df
+    # A model that restricts nothing leaves rounding for a statistic.
+    excess = 0.0 if df == 0 and not math.isnan(stat) else stat - scaling * df
     baseline_excess = baseline_stat - baseline_scaling * baseline_df
     if math.isnan(excess) or math.isnan(baseline_excess) or df < 0:
         return NAN

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from sqvalid.latent import full_information
-from sqvalid.latent.discrepancy import Local, Objective
+from sqvalid.latent import fourth_moments, full_information
+from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective
 from sqvalid.latent.implied import Array, Slots, invert_positive_definite
 from sqvalid.latent.sampling import cluster_correction, cluster_order, independent_sums
 from sqvalid.moments import Block
@@ -58,17 +58,55 @@ def first_order_information(
     for slots, target, local, block in zip(
         objective.slots, objective.targets, locals_, blocks, strict=True
     ):
+        # Without a mean structure the means are the sample's.
+        centre = None if target.means is not None else block.means
+        if fourth_moments.has_only_gamma(block):
+            at = local.state.mu if centre is None else centre
+            part = fourth_moments.first_order(slots, local, block, at)
+            out[np.ix_(slots.target, slots.target)] += target.weight * part
+            continue
         assert block.cases is not None
         scores = np.zeros((block.n_obs, q))
         if local.products is not None:
             scores[:, slots.target] = full_information.casewise_scores(slots, local, block)
         else:
-            # Without a mean structure the means are the sample's.
-            centre = None if target.means is not None else block.means
             scores[:, slots.target] = casewise_scores(slots, local, block.cases, centre)
         scores = independent_sums(scores, block)
         out += target.weight * (scores.T @ scores) / block.total_weight
     return out
+
+
+def weighting_locals(
+    h1_information: str,
+    objective: Objective,
+    locals_: Sequence[Local],
+    blocks: Sequence[Block],
+) -> tuple[Local, ...]:
+    """Matrices whose weights are those of the moments that the information is taken at.
+
+    Parameters
+    ----------
+    h1_information : {"structured", "unstructured"}
+        The implied moments, or those of the saturated model; least squares have their own weights.
+    """
+    likelihood = isinstance(
+        objective.estimator, (MaximumLikelihood, full_information.FullInformation)
+    )
+    if h1_information == "structured" or not likelihood:
+        return tuple(locals_)
+    out = []
+    for target, local, block in zip(objective.targets, locals_, blocks, strict=True):
+        products = local.products
+        if products is not None:
+            products = full_information.saturated_products(block)
+        found = invert_positive_definite(target.covariance)
+        assert found is not None
+        state = local.state
+        if block.means is not None:
+            state = replace(state, mu=block.means)
+        g = state.c.T @ (found[0] if products is None else products.inverse) @ state.c
+        out.append(replace(local, state=state, g=g, sigma_inverse=found[0], products=products))
+    return tuple(out)
 
 
 def information_matrix(
@@ -76,15 +114,18 @@ def information_matrix(
     objective: Objective,
     locals_: Sequence[Local],
     blocks: Sequence[Block],
+    h1_information: str = "structured",
 ) -> Array:
-    """Information per observation, shape (q, q)."""
-    match kind:
-        case "expected":
-            return objective.expected(locals_)
-        case "observed":
-            return objective.hessian(locals_)
-        case "first.order":
-            return first_order_information(objective, locals_, blocks)
+    """Information per observation, shape (q, q).
+
+    The observed one is the Hessian whatever `h1_information`, as in lavaan.
+    """
+    if kind == "observed":
+        return objective.hessian(locals_)
+    weights = weighting_locals(h1_information, objective, locals_, blocks)
+    if kind == "expected":
+        return objective.expected(weights)
+    return first_order_information(objective, weights, blocks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +218,8 @@ def saturated_trace(block: Block, *, with_means: bool, fixed: Sequence[int] = ()
 
     times C / (C - 1), with L the Cholesky factor of S and C clusters.
     """
+    if fourth_moments.has_only_gamma(block):
+        return fourth_moments.saturated_trace(block, with_means=with_means, fixed=fixed)
     deviations = _deviations(block)
 
     def part(index: Sequence[int] | None) -> float:
@@ -224,6 +267,8 @@ def independence_trace(block: Block, *, with_means: bool, fixed: Sequence[int] =
     :math:`\sum_j \tfrac12 (m_{4j}/v_j^2 - 1) \;[+\; 1]`, with scores weighted and summed
     within clusters where there are weights and clusters.
     """
+    if fourth_moments.has_only_gamma(block):
+        return fourth_moments.independence_trace(block, with_means=with_means, fixed=fixed)
     keep = [j for j in range(block.n_variables) if j not in set(fixed)]
     standard = _deviations(block)[:, keep] / np.sqrt(np.diag(block.covariance)[keep])
     total = 0.5 * float((independent_sums(standard**2 - 1.0, block) ** 2).sum())

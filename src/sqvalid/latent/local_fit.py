@@ -10,13 +10,19 @@ import numpy as np
 from sqvalid.errors import UnsupportedError
 from sqvalid.latent import full_information, residual_summary
 from sqvalid.latent import residuals as residual_statistics
+from sqvalid.latent.categorical_fit import (
+    ordered_moments,
+    ordinal_residuals,
+    ordinal_summary,
+)
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_statistics import moment_weight
+from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
 from sqvalid.latent.implied import Array, moment_jacobian
+from sqvalid.latent.moment_weights import first_order_information
 from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.sampling import refuse_sampling
-from sqvalid.moments.patterns import saturated_information
 
 RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 
@@ -24,6 +30,8 @@ RESIDUAL_KINDS = ("raw", "cor", "cor.bentler", "normalized", "standardized")
 def group_moments(estimate: Estimate) -> tuple[GroupMoments, ...]:
     """Sample and implied moments of every group."""
     problem = estimate.problem
+    if problem.is_categorical:
+        return tuple(ordered_moments(estimate, g) for g in range(len(problem.blocks)))
     return tuple(
         GroupMoments(
             n_obs=block.total_weight,
@@ -41,7 +49,8 @@ def group_moments(estimate: Estimate) -> tuple[GroupMoments, ...]:
 
 def moment_weights(estimate: Estimate) -> tuple[Array, ...] | None:
     """Weights of the moments per group; None where they are normal-theory ones."""
-    if estimate.options.discrepancy not in ("ULS", "WLS"):
+    categorical = estimate.problem.is_categorical
+    if estimate.options.discrepancy not in ("ULS", "WLS", "DWLS") or categorical:
         return None
     return tuple(_estimator_weights(estimate) or ())
 
@@ -73,7 +82,7 @@ def _weighting(estimate: Estimate) -> dict[str, Any]:
     return {
         "information": options.information,
         "robust": options.se in ("robust.huber.white", "robust.sem")
-        or options.discrepancy == "WLS",
+        or options.discrepancy in ("WLS", "DWLS"),
     }
 
 
@@ -81,14 +90,23 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     """Weights in place of the information, where they are not normal-theory ones at Sigma."""
     options, problem = estimate.options, estimate.problem
     if problem.is_incomplete:
-        observed = options.information != "expected"
         out = []
-        for local in estimate.locals_:
+        for block, local in zip(problem.blocks, estimate.weighting_locals, strict=True):
             assert local.products is not None
-            out.append(saturated_information(local.products, observed=observed))
+            out.append(
+                full_information.moment_information(
+                    options.information, block, local.products, local.state.mu
+                )
+            )
         return out
     if options.discrepancy == "ML" and options.h1_information == "structured":
         return None
+    if options.discrepancy == "ML" and options.information == "first.order":
+        return [
+            first_order_information(block.cases, target.covariance, target.means)
+            for block, target in zip(problem.blocks, problem.objective.targets, strict=True)
+            if block.cases is not None
+        ]
     return [
         moment_weight(problem, options, g, local).dense(
             len(target.covariance), with_means=target.means is not None
@@ -99,9 +117,19 @@ def _estimator_weights(estimate: Estimate) -> list[Array] | None:
     ]
 
 
-def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
-    """Asymptotic covariances of the saturated moments, where answers are missing."""
+def _given_spreads(estimate: Estimate) -> list[Array] | None:
+    """Asymptotic covariances of the saturated moments, where answers are missing or gone."""
     problem, options = estimate.problem, estimate.options
+    if all(has_only_gamma(block) for block in problem.blocks):
+        if not _weighting(estimate)["robust"]:
+            return None
+        return [
+            gamma_of(block, with_means=target.means is not None, fixed=problem.fixed_index(g))
+            / block.n_obs
+            for g, (block, target) in enumerate(
+                zip(problem.blocks, problem.objective.targets, strict=True)
+            )
+        ]
     given = [block.gamma for block in problem.blocks]
     if all(gamma is not None for gamma in given):
         return [
@@ -116,7 +144,7 @@ def _incomplete_spreads(estimate: Estimate) -> list[Array] | None:
             block,
             fixed=problem.fixed_index(g),
             robust=options.se in SANDWICHES,
-            observed=options.information != "expected",
+            information=options.information,
         )
         for g, block in enumerate(problem.blocks)
     ]
@@ -126,10 +154,12 @@ def residuals(
     estimate: Estimate, groups: Sequence[GroupMoments], kind: str
 ) -> list[residual_statistics.Residuals]:
     """Residuals of every group in one of the metrics of `RESIDUAL_KINDS`."""
+    if estimate.problem.is_categorical:
+        return [found for found, _ in ordinal_residuals(estimate, kind)]
     cases = [block.cases for block in estimate.problem.blocks]
     if kind in ("normalized", "standardized"):
         refuse_sampling(estimate.problem.blocks, "Residuals over their standard errors are")
-    spreads = _incomplete_spreads(estimate) if kind in ("normalized", "standardized") else None
+    spreads = _given_spreads(estimate) if kind in ("normalized", "standardized") else None
     if kind == "normalized" and spreads is not None:
         return [
             residual_statistics.divided_by_standard_error(group, spread)
@@ -165,13 +195,15 @@ def summarise_residuals(
     """
     if len(groups) > 1:
         raise UnsupportedError("Summaries of residuals are available for one group only.")
+    if estimate.problem.is_categorical:
+        return ordinal_summary(estimate, kind)
     refuse_sampling(estimate.problem.blocks, "Summaries of residuals are")
     covariance = residual_statistics.residual_covariances(
         groups,
         free_jacobians(estimate),
         cases=[block.cases for block in estimate.problem.blocks],
         weights=_estimator_weights(estimate),
-        spreads=_incomplete_spreads(estimate),
+        spreads=_given_spreads(estimate),
         **_weighting(estimate),
     )[0]
     metric: residual_statistics.Metric = kind  # type: ignore[assignment]

@@ -68,15 +68,15 @@ def complete_data_fit(estimate: Estimate) -> CompleteDataFit:
     view = View(
         problem.objective, estimate.locals_, np.empty((0, 0)), estimate.tangent, 0.0, problem.df
     )
-    observed = estimate.options.information != "expected"
+    information = estimate.options.information
     base = baseline_view(problem)
     return CompleteDataFit(
         problem.multiplier * _discrepancy(view),
-        _expectation(view, saturated, problem.blocks, observed=observed) / problem.df
+        _expectation(view, saturated, problem.blocks, information=information) / problem.df
         if problem.df
         else float("nan"),
         problem.multiplier * _discrepancy(base),
-        _expectation(base, saturated, problem.blocks, observed=observed) / base.df
+        _expectation(base, saturated, problem.blocks, information=information) / base.df
         if base.df
         else float("nan"),
     )
@@ -114,11 +114,11 @@ def _discrepancy(view: View) -> float:
 
 
 def _expectation(
-    view: View, saturated: list[_Saturated], blocks: tuple[Block, ...], *, observed: bool
+    view: View, saturated: list[_Saturated], blocks: tuple[Block, ...], *, information: str
 ) -> float:
     """The trace, over all groups; groups meet in the parameters they share."""
     q = view.tangent.shape[1]
-    jacobians, information = [], np.zeros((q, q))
+    jacobians, total_information = [], np.zeros((q, q))
     for slots, local, own, block in zip(
         view.objective.slots, view.locals_, saturated, blocks, strict=True
     ):
@@ -128,25 +128,29 @@ def _expectation(
         jacobian = jacobian @ view.tangent
         jacobians.append(jacobian)
         weight = own.weight
-        if not observed:
+        if information != "observed":
             products = full_information.saturated_products(block)
-            weight = saturated_information(products, observed=False)[np.ix_(own.keep, own.keep)]
-        information += own.share * jacobian.T @ weight @ jacobian
-    inverse = np.linalg.pinv(information, hermitian=True)
-    # P = W^-1 U = I - D B D'W, of which the blocks between groups are D_g B D_h' w_h W_h.
+            weight = full_information.moment_information(information, block, products)
+            weight = weight[np.ix_(own.keep, own.keep)]
+        total_information += own.share * jacobian.T @ weight @ jacobian
+    inverse = np.linalg.pinv(total_information, hermitian=True)
+    # P = W^-1 U = I - D B D'W, of which the blocks between groups are -D_g (B D_h' w_h W_h). D has
+    # few columns, so that products with I - D K are taken apart.
     total = 0.0
-    for h, (second, own) in enumerate(zip(jacobians, saturated, strict=True)):
+    for second, own in zip(jacobians, saturated, strict=True):
         into = inverse @ second.T @ own.weight * own.share
-        for g, (first, other) in enumerate(zip(jacobians, saturated, strict=True)):
-            left = -first @ into
-            if g == h:
-                left[np.diag_indices_from(left)] += 1.0
-            if own.gamma is not None:
-                # Gamma of a group per respondent of all groups is Gamma_h / share_h.
-                middle = left.T @ (other.share * other.complete) @ left
-                total += float(np.sum(middle * own.gamma.T)) / own.share
-            elif g == h:
-                total += float(np.sum((own.complete @ left) * own.bread))
+        if own.gamma is None:
+            total += float(np.sum(own.complete * own.bread))
+            total -= float(np.sum((into @ own.bread) * (own.complete @ second).T))
+            continue
+        spread = into @ own.gamma
+        curvature = np.zeros((q, q))
+        for first, other in zip(jacobians, saturated, strict=True):
+            curvature += other.share * first.T @ other.complete @ first
+        # Gamma of a group per respondent of all groups is Gamma_h / share_h.
+        total += float(np.sum(own.complete * own.gamma))
+        total -= 2.0 * float(np.sum(spread * (own.complete @ second).T))
+        total += float(np.sum(curvature * (spread @ into.T))) / own.share
     return total
 
 
@@ -154,10 +158,11 @@ def classic_gfi(estimate: Estimate) -> float:
     r"""Joreskog and Sorbom's GFI as lavaan computes it from incomplete answers.
 
     :math:`1 - e'We / s'Ws` with s the means and covariances of the answers there are, pair by
-    pair, e what the model leaves of them, and W the expected information at the implied moments.
+    pair, e what the model leaves of them, and W the expected information at the implied moments;
+    averaged over groups by their respondents.
     """
     problem = estimate.problem
-    left = whole = 0.0
+    total = 0.0
     for g, (block, target, local) in enumerate(
         zip(problem.blocks, problem.objective.targets, estimate.locals_, strict=True)
     ):
@@ -169,9 +174,8 @@ def classic_gfi(estimate: Estimate) -> float:
         weight = saturated_information(local.products, observed=False)
         keep = full_information.free_moments(block, problem.fixed_index(g))
         gap, sample, weight = gap[keep], sample[keep], weight[np.ix_(keep, keep)]
-        left += target.weight * float(gap @ weight @ gap)
-        whole += target.weight * float(sample @ weight @ sample)
-    return 1.0 - left / whole
+        total += target.weight * (1.0 - float(gap @ weight @ gap) / float(sample @ weight @ sample))
+    return total
 
 
 def _pairwise(cases: Array) -> tuple[Array, Array]:

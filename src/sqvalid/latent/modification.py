@@ -13,7 +13,6 @@ from itertools import combinations
 import numpy as np
 
 from sqvalid.errors import ModelError
-from sqvalid.latent.discrepancy import gather_gradient
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array, Layout, Place, Slots, make_slots
 from sqvalid.latent.inference import constrained_inverse
@@ -45,13 +44,23 @@ class Modifications:
 def candidates(table: ParameterTable, group: int) -> Iterator[Row]:
     """Fixed parameters of the table, then those it leaves out.
 
+    What follows from other parameters of ordered items (residual variances in the delta
+    parameterisation, scales in theta) is no candidate.
     Left out are cross-loadings of observed indicators, covariances among observed outcomes and
     indicators, covariances among latents, and regressions among variables that take part
     in regressions.
     """
     rows = [row for row in table.rows if row.group == group]
     present = {row.key for row in rows}
-    yield from (row for row in rows if not row.free and not row.exo)
+    ordered = table.options.n_thresholds
+    follows = "~~" if table.options.parameterization == "delta" else "~*~"
+    yield from (
+        row
+        for row in rows
+        if not row.free
+        and not row.exo
+        and not (row.op == follows and row.lhs == row.rhs and row.lhs in ordered)
+    )
     latents = table.latents[group - 1]
     covariates = set(table.covariates[group - 1])
     indicators = dict.fromkeys(
@@ -119,26 +128,25 @@ def modification_tests(estimate: Estimate) -> Modifications:
     """Score tests of every candidate of every group."""
     problem = estimate.problem
     q = problem.objective.n_free
-    inverse = constrained_inverse(
-        problem.objective.expected(estimate.locals_), estimate.tangent
-    ).matrix
+    weights = estimate.weighting_locals
+    inverse = constrained_inverse(problem.objective.expected(weights), estimate.tangent).matrix
     rows: list[Row] = []
     mi: list[Array] = []
     epc: list[Array] = []
-    for g, (slots, target, local) in enumerate(
-        zip(problem.slots, problem.objective.targets, estimate.locals_, strict=True)
+    for g, (slots, target, local, weight) in enumerate(
+        zip(problem.slots, problem.objective.targets, estimate.locals_, weights, strict=True)
     ):
         found, places = _located(slots.layout, list(candidates(problem.table, g + 1)))
         if not found:
             continue
         more = make_slots(slots.layout, slots.base, places, range(len(found)), slots.has_means)
         both = _extended(slots, places, 0)
-        information = target.weight * problem.objective.estimator.expected(both, target, local)
+        information = target.weight * problem.objective.estimator.expected(both, target, weight)
         k = slots.n_parameters
         cross = np.zeros((q, len(found)))
         np.add.at(cross, slots.target, information[:k, k:])
         own = np.diag(information[k:, k:])
-        gradient = target.weight * gather_gradient(more, local)
+        gradient = target.weight * problem.objective.estimator.gradient(more, local)
         left = own - np.einsum("ij,ij->j", cross, inverse @ cross)
         # The gradient of the free parameters is zero, so only the candidate's own counts;
         # under equality constraints it is zero along the tangent.

@@ -63,12 +63,27 @@ def implied_targets(free: Estimate, restricted: Estimate) -> tuple[Target, ...]:
     out = []
     for block, target in zip(free.problem.blocks, free.problem.objective.targets, strict=True):
         g = place[block.group]
+        if target.ordinal is not None:
+            out.append(_implied_statistics(restricted, target, g))
+            continue
         order = [restricted.problem.blocks[g].variables.index(name) for name in block.variables]
         state = restricted.locals_[g].state
         sigma = state.sigma[np.ix_(order, order)]
         means = None if target.means is None else state.mu[order]
         out.append(Target(sigma, means, log_det(sigma), target.weight))
     return tuple(out)
+
+
+def _implied_statistics(restricted: Estimate, target: Target, g: int) -> Target:
+    """The same for ordered answers: statistics, each with the weight one."""
+    ordinal, there = target.ordinal, restricted.locals_[g].ordinal
+    assert ordinal is not None
+    assert there is not None
+    known = there.target.block.statistic_names()
+    place = {name: i for i, name in enumerate(known)}
+    wanted = ordinal.block.statistic_names()
+    values = there.values[[place[name] for name in wanted]]
+    return replace(target, ordinal=replace(ordinal, values=values, weights=np.ones(len(values))))
 
 
 def _names(table: ParameterTable) -> set[str]:
@@ -138,7 +153,7 @@ def reproduce(free: Estimate, restricted: Estimate) -> Reproduction:
     # Whatever the estimator, maximum likelihood knows best when two moments are equal.
     objective = replace(
         problem.objective,
-        estimator=MaximumLikelihood(),
+        estimator=problem.objective.estimator if problem.is_categorical else MaximumLikelihood(),
         targets=implied_targets(free, restricted),
     )
     starts = [parameters_by_name(free, restricted), free.theta]

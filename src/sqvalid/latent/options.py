@@ -40,8 +40,28 @@ ESTIMATORS: Mapping[str, EstimatorDefaults] = {
         "ULS", "robust.sem", "scaled.shifted", h1_information="unstructured"
     ),
     "WLS": EstimatorDefaults("WLS", "standard", "standard", h1_information="unstructured"),
+    "DWLS": EstimatorDefaults("DWLS", "robust.sem", "standard", h1_information="unstructured"),
+    "WLSM": EstimatorDefaults(
+        "DWLS", "robust.sem", "satorra.bentler", h1_information="unstructured"
+    ),
+    "WLSMV": EstimatorDefaults(
+        "DWLS", "robust.sem", "scaled.shifted", h1_information="unstructured"
+    ),
+    "WLSMVS": EstimatorDefaults(
+        "DWLS", "robust.sem", "mean.var.adjusted", h1_information="unstructured"
+    ),
 }
-_LATER = ("DWLS", "WLSM", "WLSMV")
+# What differs for ordered answers: there are no normal-theory statistics of theirs.
+_CATEGORICAL: Mapping[str, EstimatorDefaults] = {
+    "ULS": EstimatorDefaults("ULS", "robust.sem", "standard", h1_information="unstructured"),
+}
+CATEGORICAL_ESTIMATORS = (
+    "WLSMV", "WLSM", "WLSMVS", "DWLS", "WLS", "ULSMV", "ULSM", "ULS",
+)  # fmt: skip
+# Tests and standard errors that are functions of the asymptotic covariance alone.
+_CATEGORICAL_TESTS = ("standard", "satorra.bentler", "scaled.shifted", "mean.var.adjusted")
+_CATEGORICAL_SE = ("standard", "robust.sem", "none")
+PARAMETERIZATIONS = ("delta", "theta")
 SE_KINDS = (
     "standard",
     "robust.sem",
@@ -50,10 +70,10 @@ SE_KINDS = (
     "robust.cluster",
     "two.stage",
     "robust.two.stage",
+    "bootstrap",
     "none",
 )
 SANDWICHES = ("robust.huber.white", "robust.cluster")
-_SE_LATER = ("bootstrap",)
 TESTS = (
     "standard",
     "satorra.bentler",
@@ -67,14 +87,20 @@ TESTS = (
     "browne.residual.adf.model",
     "bollen.stine",
 )
-MISSING = ("listwise", "fiml", "two.stage", "robust.two.stage")
+MISSING = ("listwise", "fiml", "fiml.x", "two.stage", "robust.two.stage", "pairwise")
+FULL_INFORMATION = ("fiml", "fiml.x")
 TWO_STAGE = ("two.stage", "robust.two.stage")
 # lavaan's other names of the same thing.
-MISSING_ALIASES = {"ml": "fiml", "direct": "fiml"}
-_MISSING_LATER = ("pairwise", "ml.x", "fiml.x", "available.cases")
+MISSING_ALIASES = {
+    "ml": "fiml",
+    "direct": "fiml",
+    "ml.x": "fiml.x",
+    "direct.x": "fiml.x",
+}
+_MISSING_LATER = ("available.cases",)
 # Tests and standard errors that know of missing answers.
 _INCOMPLETE_TESTS = ("standard", "yuan.bentler.mplus")
-_INCOMPLETE_SE = ("standard", "robust.huber.white", "robust.cluster", "none")
+_INCOMPLETE_SE = ("standard", "robust.huber.white", "robust.cluster", "bootstrap", "none")
 # Tests that know of sampling weights and of clusters.
 _SAMPLING_TESTS = ("standard", "yuan.bentler.mplus")
 DEFAULT_DRAWS = 1000
@@ -111,6 +137,14 @@ class FitOptions:
     sampling_weights: str | None = None
     bootstrap: int | None = None
     auxiliary: tuple[str, ...] = ()
+    ordered: tuple[str, ...] = ()
+    parameterization: str = "delta"
+    conditional_x: bool = False
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether some answers are ordered categories."""
+        return bool(self.ordered)
 
     @property
     def test(self) -> str:
@@ -123,6 +157,11 @@ class FitOptions:
         if self.discrepancy == "ULS" and self.test.startswith("browne"):
             return self.test
         return "standard"
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the standard statistic has a chi-square distribution under the model."""
+        return self.discrepancy not in ("ULS", "DWLS")
 
     def as_dict(self) -> dict[str, Any]:
         """Options by name."""
@@ -150,6 +189,7 @@ def resolve_estimator(
     cluster: str | None = None,
     sampling_weights: str | None = None,
     missing: str = "listwise",
+    categorical: bool = False,
 ) -> tuple[EstimatorDefaults, tuple[str, ...]]:
     """What an estimator and its options mean.
 
@@ -170,22 +210,18 @@ def resolve_estimator(
     UnsupportedError
         A name that exists elsewhere but has no answer here yet.
     """
-    if estimator in _LATER:
-        raise UnsupportedError(
-            f"estimator={estimator!r} is not available yet.",
-            remedy="Use 'MLR' for answers that are not normal, or 'ML'.",
-        )
     check_choice("estimator", estimator, ESTIMATORS)
     row = ESTIMATORS[estimator]
-    if se in _SE_LATER:
-        raise UnsupportedError(
-            f"se={se!r} is not an option of the fit.",
-            remedy="Fit first; bootstrap_fit(fit).parameters() has bootstrap standard errors.",
-        )
+    if categorical:
+        return _categorical(estimator, se, as_tuple(test), information, missing, cluster)
     asked = as_tuple(test) or (row.test,)
     for name in asked:
         check_choice("test", name, TESTS)
     _check_sampling(estimator, se, asked, cluster, sampling_weights)
+    if missing == "pairwise":
+        raise UnsupportedError(
+            "missing='pairwise' goes with ordered answers only.", remedy="Use missing='fiml'."
+        )
     if missing in TWO_STAGE:
         return _two_stage(estimator, missing, se, as_tuple(test), cluster or sampling_weights)
     if cluster is not None:
@@ -204,9 +240,9 @@ def resolve_estimator(
         raise UnsupportedError("se='robust.huber.white' goes with maximum likelihood.")
     if "yuan.bentler.mplus" in asked and row.discrepancy != "ML":
         raise UnsupportedError("test='yuan.bentler.mplus' goes with maximum likelihood.")
-    if missing == "fiml":
+    if missing in FULL_INFORMATION:
         _check_incomplete(estimator, row.discrepancy, resolved_se, asked)
-    if information is None and missing == "fiml" and row.information == "expected":
+    if information is None and missing in FULL_INFORMATION and row.information == "expected":
         # Under missingness at random only the observed information is right.
         resolved = "observed"
     elif information is None:
@@ -221,6 +257,42 @@ def resolve_estimator(
         h1 = check_choice("h1_information", h1_information, ("structured", "unstructured"))
     tests = ("standard", *dict.fromkeys(name for name in asked if name != "standard"))
     return EstimatorDefaults(row.discrepancy, resolved_se, tests[-1], resolved, h1), tests
+
+
+def _categorical(
+    estimator: str,
+    se: str | None,
+    tests: tuple[str, ...],
+    information: str | None,
+    missing: str,
+    cluster: str | None,
+) -> tuple[EstimatorDefaults, tuple[str, ...]]:
+    """What an estimator and its options mean for ordered answers."""
+    if estimator not in CATEGORICAL_ESTIMATORS:
+        raise OptionError(
+            f"estimator={estimator!r} takes answers for numbers, and some are ordered.",
+            remedy="Use estimator='WLSMV', or leave ordered= out to treat them as numbers.",
+        )
+    if missing not in ("listwise", "pairwise"):
+        raise UnsupportedError(
+            f"missing={missing!r} is not available for ordered answers.",
+            remedy="Use missing='pairwise' or 'listwise'.",
+        )
+    if cluster is not None:
+        raise UnsupportedError("Clusters are not available for ordered answers.")
+    row = _CATEGORICAL.get(estimator, ESTIMATORS[estimator])
+    asked = tests or (row.test,)
+    for name in asked:
+        check_choice("test", name, TESTS)
+        if name not in _CATEGORICAL_TESTS:
+            raise UnsupportedError(f"test={name!r} is not available for ordered answers.")
+    if se is not None and check_choice("se", se, SE_KINDS) not in _CATEGORICAL_SE:
+        raise UnsupportedError(f"se={se!r} is not available for ordered answers.")
+    if information not in (None, "expected"):
+        check_choice("information", information, INFORMATION)
+        raise UnsupportedError(f"information={information!r} goes with maximum likelihood.")
+    found = ("standard", *dict.fromkeys(name for name in asked if name != "standard"))
+    return replace(row, se=se or row.se, test=found[-1]), found
 
 
 def sampling_estimator(estimator: str, *, sampled: bool) -> str:
@@ -307,13 +379,13 @@ def _check_incomplete(estimator: str, discrepancy: str, se: str, tests: Sequence
             )
 
 
-def resolve_draws(bootstrap: Any, tests: Sequence[str]) -> int | None:
+def resolve_draws(bootstrap: Any, tests: Sequence[str], se: str) -> int | None:
     """Bootstrap draws: what was asked for, 1,000, or None where nothing is drawn."""
-    if "bollen.stine" not in tests:
+    if "bollen.stine" not in tests and se != "bootstrap":
         if bootstrap is not None:
             raise OptionError(
                 f"bootstrap={bootstrap!r} has nothing to draw for.",
-                remedy="Ask for test='bollen.stine', or leave bootstrap= out.",
+                remedy="Ask for se='bootstrap' or test='bollen.stine', or leave bootstrap= out.",
             )
         return None
     if bootstrap is None:
@@ -352,6 +424,8 @@ def table_options(
     effect_coding: tuple[str, ...],
     group_equal: tuple[str, ...],
     group_partial: tuple[str, ...],
+    ordered: tuple[tuple[str, int], ...] = (),
+    parameterization: str = "delta",
 ) -> TableOptions:
     """Options of the parameter table: a function's preset, overridden by what was given."""
     int_ov_free, int_lv_free, automatic = PRESETS[function]
@@ -378,5 +452,7 @@ def table_options(
         effect_coding=effect_coding,
         group_equal=tuple(kind.replace(".", "_") for kind in group_equal),
         group_partial=group_partial,
+        ordered=ordered,
+        parameterization=parameterization,
         **values,
     )

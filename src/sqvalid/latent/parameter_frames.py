@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erfc
 
+from sqvalid.latent.categorical import filled_jacobian, scale_jacobian
 from sqvalid.latent.constraints import Functions, make_functions, named_values
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
@@ -19,6 +20,7 @@ from sqvalid.latent.modification import modification_tests
 from sqvalid.latent.parameter_table import ParameterTable
 from sqvalid.latent.standardize import Deviations, StandardKind, deviations, standardise_rows
 from sqvalid.latent.syntax import inline_definitions
+from sqvalid.resampling import percentile_interval
 
 # Two-sided 95 % normal quantile.
 _Z95 = 1.959963984540054
@@ -57,7 +59,7 @@ def standard_errors(jacobian: Array, vcov: Array) -> Array:
 def row_values(estimate: Estimate) -> Array:
     """Value of every row of the table: estimated, taken from the sample, or fixed."""
     fixed, theta = estimate.problem.fixed_values, estimate.theta
-    return np.array(
+    values = np.array(
         [
             theta[row.free - 1]
             if row.free
@@ -65,6 +67,44 @@ def row_values(estimate: Estimate) -> Array:
             for row in estimate.problem.table.rows
         ]
     )
+    for i, (value, _) in derived_rows(estimate).items():
+        values[i] = value
+    return values
+
+
+def derived_rows(estimate: Estimate) -> dict[int, tuple[float, Array]]:
+    """Rows that follow from other parameters: value and derivatives (q,), by position in the table.
+
+    They are residual variances of ordered items in the delta parameterisation, and scales of
+    their responses in theta.
+    """
+    options, table = estimate.options, estimate.problem.table
+    if not options.is_categorical:
+        return {}
+    known = []
+    for slots, local in zip(estimate.problem.slots, estimate.locals_, strict=True):
+        assert local.ordinal is not None
+        plan, q = local.ordinal.target.plan, table.n_free
+        if options.parameterization == "delta":
+            matrices = local.state.matrices
+            left = np.diag(matrices["theta"]).copy()
+            left[plan.lifted] = np.diag(matrices["psi"])[plan.lifted_factor]
+            values = left[plan.ordered]
+            slopes = filled_jacobian(slots, local.state, plan).residual
+        else:
+            values = local.ordinal.scale[plan.ordered]
+            found = scale_jacobian(slots, local.state, plan, local.ordinal.scale, is_theta=True)
+            slopes = found[plan.ordered]
+        whole = np.zeros((len(slopes), q))
+        whole[:, slots.target] = slopes
+        names = [slots.layout.observed[i] for i in plan.ordered]
+        known.append(dict(zip(names, zip(values.tolist(), whole, strict=True), strict=True)))
+    op = "~~" if options.parameterization == "delta" else "~*~"
+    return {
+        i: known[row.group - 1][row.lhs]
+        for i, row in enumerate(table.rows)
+        if row.op == op and row.lhs == row.rhs and not row.free and row.lhs in known[row.group - 1]
+    }
 
 
 def definition_functions(estimate: Estimate) -> Functions:
@@ -87,6 +127,30 @@ def row_columns(table: ParameterTable) -> dict[str, list[Any]]:
         "label": [*(r.label for r in rows), *(d.name for d in definitions)],
         "free": [*(r.free for r in rows), *(0 for _ in definitions)],
     }
+
+
+def resampled_inference(
+    estimate: Estimate, columns: dict[str, Array], level: float = 0.95
+) -> dict[str, Array]:
+    """Columns of :func:`with_inference` where resamples were drawn.
+
+    Intervals are percentile ones, and standard errors of defined parameters are those of their
+    values in the resamples (divisor R), both as lavaan. Fixed rows stay as they are.
+    """
+    draws, table = estimate.row_draws, estimate.problem.table
+    assert draws is not None
+    defined = np.arange(len(draws.T)) >= len(table.rows)
+    free = np.array([row.free > 0 for row in table.rows] + [True] * int(defined.sum()))
+    kept = draws[np.isfinite(draws).any(axis=1)]
+    there = np.isfinite(kept)
+    count = np.where(there.any(axis=0), there.sum(axis=0), np.nan)
+    mean = np.where(there, kept, 0.0).sum(axis=0) / count
+    spread = np.sqrt(np.where(there, (kept - mean) ** 2, 0.0).sum(axis=0) / count)
+    out = with_inference(columns["est"], np.where(defined, spread, columns["se"]))
+    lower, upper = percentile_interval(draws, columns["est"], level)
+    out["ci_lower"] = np.where(free, lower, out["ci_lower"])
+    out["ci_upper"] = np.where(free, upper, out["ci_upper"])
+    return out
 
 
 def estimates_and_errors(estimate: Estimate, values: Array) -> tuple[Array, Array]:
@@ -118,14 +182,19 @@ def group_deviations(estimate: Estimate, values: Array) -> list[Deviations]:
     """Standard deviations of every group's variables, with derivatives."""
     problem = estimate.problem
     rows = problem.table.rows
-    return [
-        deviations(
-            slots, local.state, [rows[i] for i in places], values[places], problem.table.n_free
-        )
-        for slots, local, places in zip(
-            problem.slots, estimate.locals_, _places(problem.table), strict=True
-        )
-    ]
+    delta = problem.is_categorical and estimate.options.parameterization == "delta"
+    out = []
+    for slots, local, state, places in zip(
+        problem.slots, estimate.locals_, estimate.states, _places(problem.table), strict=True
+    ):
+        filled = None
+        if delta and local.ordinal is not None:
+            plan = local.ordinal.target.plan
+            filled = (plan, filled_jacobian(slots, local.state, plan))
+        own = [rows[i] for i in places]
+        n_free = problem.table.n_free
+        out.append(deviations(slots, state, own, values[places], n_free, filled=filled))
+    return out
 
 
 def standardised(
@@ -134,6 +203,7 @@ def standardised(
     """Standardised rows, definitions at the end, and their Jacobian (n_rows, n_free)."""
     table = estimate.problem.table
     out, jacobian = np.empty(len(table.rows)), np.empty((len(table.rows), table.n_free))
+    derived = derived_rows(estimate)
     for g, (dev, places) in enumerate(zip(group_devs, _places(table), strict=True)):
         out[places], jacobian[places] = standardise_rows(
             [table.rows[i] for i in places],
@@ -142,6 +212,7 @@ def standardised(
             kind,
             table.latents[g],
             table.covariates[g],
+            slopes={k: derived[i][1] for k, i in enumerate(places) if i in derived},
         )
     if not table.definitions:
         return out, jacobian

@@ -58,6 +58,14 @@ class TableOptions:
     effect_coding: tuple[str, ...] = ()
     group_equal: tuple[str, ...] = ()
     group_partial: tuple[str, ...] = ()
+    # Ordered items with their numbers of thresholds.
+    ordered: tuple[tuple[str, int], ...] = ()
+    parameterization: str = "delta"
+
+    @property
+    def n_thresholds(self) -> dict[str, int]:
+        """Thresholds of every ordered item."""
+        return dict(self.ordered)
 
 
 @dataclass(frozen=True)
@@ -235,9 +243,27 @@ def find_roles(terms: Sequence[Term]) -> Roles:
 
 _UNSUPPORTED = {
     "<~": "composites (<~)",
-    "|": "thresholds (|)",
-    "~*~": "response scales (~*~)",
 }
+
+
+def _refuse_unordered(spec: ModelSpec, opt: TableOptions) -> None:
+    """Thresholds and response scales are those of ordered items."""
+    known = opt.n_thresholds
+    for term in spec.terms:
+        if term.op not in ("|", "~*~"):
+            continue
+        where = f"line {term.line}: {term.lhs} {term.op} {term.rhs}"
+        if term.lhs not in known:
+            raise ModelError(
+                f"{where}: {term.lhs} is not an ordered item.",
+                remedy=f"Name it in ordered=, e.g. ordered=[{term.lhs!r}].",
+            )
+        number = term.rhs.removeprefix("t")
+        if term.op == "|" and not (number.isdigit() and 1 <= int(number) <= known[term.lhs]):
+            raise ModelError(
+                f"{where}: {term.lhs} has {known[term.lhs]} thresholds, t1 to t{known[term.lhs]}.",
+                remedy="Categories that nobody chose have no threshold.",
+            )
 
 
 def _refuse_unsupported(spec: ModelSpec) -> None:
@@ -366,6 +392,21 @@ def _group_rows(
         if opt.auto_fix_first and not free_first and first.free == 1 and first.ustart is None:
             out.rows[places[0]] = replace(first, free=0, ustart=1.0)
 
+    thresholds = opt.n_thresholds
+    for name in roles.observed:
+        for k in range(1, thresholds.get(name, 0) + 1):
+            out.add(name, "|", f"t{k}")
+    if opt.parameterization == "delta":
+        for i, row in enumerate(out.rows):
+            if row.op == "~~" and row.lhs == row.rhs and row.lhs in thresholds and row.free:
+                raise ModelError(
+                    f"line {row.line}: {row.lhs} ~~ {row.rhs}: residual variances of ordered items "
+                    "are no parameters of the delta parameterisation.",
+                    remedy=f"Use parameterization='theta', or the scale: {row.lhs} ~*~ {row.rhs}.",
+                )
+            if row.op == "~~" and row.lhs == row.rhs and row.lhs in thresholds:
+                out.rows[i] = replace(row, ustart=None)
+
     # Residual variances of observed, then of latent variables.
     fixed_covariates = set(roles.exogenous_observed)
     no_variance = None if opt.auto_var else 0.0
@@ -375,7 +416,10 @@ def _group_rows(
         if opt.auto_fix_single and len(places) == 1 and out.rows[places[0]].rhs not in is_latent
     }
     for name in roles.observed:
-        if name not in fixed_covariates:
+        if name in thresholds:
+            # What theta fixes at one, delta leaves to the other parameters.
+            out.add(name, "~~", name, fixed=1.0)
+        elif name not in fixed_covariates:
             out.add(name, "~~", name, fixed=0.0 if name in single else no_variance)
     for name in roles.latents:
         out.add(name, "~~", name, fixed=1.0 if opt.std_lv and opt.auto_var else no_variance)
@@ -389,10 +433,14 @@ def _group_rows(
     for i, name in enumerate(covariates):
         for other in covariates[i:]:
             out.add(name, "~~", other, exo=opt.fixed_x)
+    for name in roles.observed:
+        if name in thresholds:
+            out.add(name, "~*~", name, fixed=1.0)
     if opt.meanstructure:
         for name in roles.observed:
             if name not in fixed_covariates:
-                out.add(name, "~1", "", fixed=None if opt.int_ov_free else 0.0)
+                free_intercept = opt.int_ov_free and name not in thresholds
+                out.add(name, "~1", "", fixed=None if free_intercept else 0.0)
         for name in covariates:
             out.add(name, "~1", "", exo=opt.fixed_x)
         for name in roles.latents:
@@ -410,6 +458,8 @@ def _is_equal_across_groups(row: Row, roles: Roles, kinds: set[str]) -> bool:
             return "regressions" in kinds
         case "~1":
             return ("means" if latent else "intercepts") in kinds
+        case "|":
+            return "thresholds" in kinds
         case "~~" if row.lhs == row.rhs:
             return ("lv_variances" if latent else "residuals") in kinds
         case "~~":
@@ -449,7 +499,19 @@ def _apply_group_equal(
                     new = replace(row, label=labels[row.key])
             if g > 0 and row.user == 0:
                 freed_mean = (
-                    row.op == "~1" and latent and "intercepts" in kinds and "means" not in kinds
+                    row.op == "~1"
+                    and latent
+                    and ("intercepts" in kinds or ("thresholds" in kinds and opt.ordered))
+                    and "means" not in kinds
+                )
+                # Equal thresholds identify the scale of an answer in the later groups.
+                scale = "~*~" if opt.parameterization == "delta" else "~~"
+                freed_scale = (
+                    row.op == scale
+                    and row.lhs == row.rhs
+                    and row.lhs in opt.n_thresholds
+                    and "thresholds" in kinds
+                    and "residuals" not in kinds
                 )
                 freed_variance = (
                     row.op == "~~"
@@ -459,7 +521,7 @@ def _apply_group_equal(
                     and "loadings" in kinds
                     and "lv_variances" not in kinds
                 )
-                if freed_mean or freed_variance:
+                if freed_mean or freed_variance or freed_scale:
                     new = replace(row, free=1, ustart=None)
             changed.append(new)
         out.append(changed)
@@ -508,6 +570,7 @@ def _build_cached(
     spec: ModelSpec, opt: TableOptions, group_labels: tuple[str, ...]
 ) -> ParameterTable:
     _refuse_unsupported(spec)
+    _refuse_unordered(spec, opt)
     n_groups = len(group_labels)
     for kind in opt.group_equal:
         if kind not in GROUP_EQUAL:

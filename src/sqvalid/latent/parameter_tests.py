@@ -17,7 +17,7 @@ from sqvalid.latent.constraints import Functions, make_functions, named_values, 
 from sqvalid.latent.difference_tests import moment_score_covariance
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
-from sqvalid.latent.inference import first_order_information
+from sqvalid.latent.inference import information_matrix
 from sqvalid.latent.options import SANDWICHES
 from sqvalid.latent.parameter_table import ParameterTable, Row
 from sqvalid.latent.problem import make_problem, structure_of
@@ -527,10 +527,11 @@ def score_test(
     if locals_ is None:
         raise EstimationError("The implied covariance matrix is not positive definite.")
     gradient = -problem.objective.gradient(locals_)
-    information = problem.objective.expected(locals_)
+    kinds = (problem.objective, locals_, problem.blocks, fit.fit_options.h1_information)
+    information = information_matrix("expected", *kinds)
     first_order = None
     if fit.fit_options.se in SANDWICHES:
-        first_order = first_order_information(problem.objective, locals_, problem.blocks)
+        first_order = information_matrix("first.order", *kinds)
     elif fit.fit_options.se == "robust.sem":
         first_order = moment_score_covariance(problem, estimate.options, locals_)
     n = problem.multiplier

@@ -9,8 +9,15 @@ from functools import lru_cache
 import numpy as np
 
 from sqvalid.errors import IdentificationError, InputError, UnsupportedError
+from sqvalid.latent.categorical import (
+    CategoricalLeastSquares,
+    OrdinalTarget,
+    StatisticPlan,
+    make_plan,
+)
 from sqvalid.latent.constraints import ConstraintSet, compile_constraints, tangent_basis
 from sqvalid.latent.discrepancy import Estimator, MaximumLikelihood, Objective, Target
+from sqvalid.latent.fourth_moments import gamma_of, has_only_gamma
 from sqvalid.latent.full_information import (
     FullInformation,
     n_undetermined,
@@ -44,7 +51,9 @@ DISCREPANCIES: Mapping[str, Estimator] = {
     "GLS": GeneralisedLeastSquares(),
     "ULS": UnweightedLeastSquares(),
     "WLS": WeightedLeastSquares(),
+    "DWLS": WeightedLeastSquares(),
 }
+_CATEGORICAL = CategoricalLeastSquares()
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +110,8 @@ class Problem:
     """A model meets data: everything the optimiser and the inference need.
 
     `auxiliary` are variables that are there for the sake of missing answers only: correlated with
-    everything, in the model as in its baseline.
+    everything, in the model as in its baseline. Where statistics are conditional on covariates,
+    `joint_slots` are the slots with the covariates' own moments in place.
     """
 
     structure: Structure
@@ -112,6 +122,7 @@ class Problem:
     multiplier: float
     df: int
     auxiliary: tuple[str, ...] = ()
+    joint_slots: tuple[Slots, ...] | None = None
 
     @property
     def table(self) -> ParameterTable:
@@ -132,6 +143,11 @@ class Problem:
     def is_incomplete(self) -> bool:
         """Whether respondents with missing answers are part of it."""
         return isinstance(self.objective.estimator, FullInformation)
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether some of the answers are ordered."""
+        return isinstance(self.objective.estimator, CategoricalLeastSquares)
 
     def half_f(self, chisq: float) -> float:
         """The discrepancy's minimum as lavaan prints it.
@@ -200,6 +216,8 @@ def make_problem(structure: Structure, moments: Moments, options: FitOptions) ->
     IdentificationError
         More free parameters than sample moments.
     """
+    if options.is_categorical:
+        return _categorical_problem(structure, moments, options)
     table = structure.table
     blocks = tuple(
         block.select(names) for block, names in zip(moments.blocks, table.observed, strict=True)
@@ -273,6 +291,107 @@ def make_problem(structure: Structure, moments: Moments, options: FitOptions) ->
     )
 
 
+def _categorical_problem(structure: Structure, moments: Moments, options: FitOptions) -> Problem:
+    """The problem where some answers are ordered: their statistics are thresholds, correlations."""
+    table = structure.table
+    blocks = tuple(
+        block.select(names) for block, names in zip(moments.blocks, table.observed, strict=True)
+    )
+    counts = [block.total_weight - 1 for block in blocks]
+    total = float(sum(counts))
+    slots, joint, targets = [], [], []
+    fixed_values: dict[str, float] = {}
+    n_statistics = 0
+    for g, block in enumerate(blocks):
+        given = table.covariates[g] if options.conditional_x else ()
+        own = structure.slots[g]
+        plan = make_plan(own.layout, given)
+        base = {name: matrix.copy() for name, matrix in own.base.items()}
+        for row, place in structure.exogenous[g]:
+            value = _covariate_moment(block, row, given)
+            fixed_values[row.plabel] = value
+            put(base, place, value)
+        whole = replace(own, base=base)
+        joint.append(whole)
+        # What is conditional on the covariates does not have their moments in it.
+        slots.append(own if given else whole)
+        weights = _ordinal_weights(block, options.discrepancy)
+        values = _ordinal_statistics(block, plan)
+        found = OrdinalTarget(plan, values, weights, options.parameterization == "theta", block)
+        share = counts[g] / total
+        targets.append(Target(block.covariance, block.means, 0.0, share, ordinal=found))
+        n_statistics += plan.size
+    q = table.n_free
+    lower, upper = np.full(q, -np.inf), np.full(q, np.inf)
+    if options.bounds == "pos.var":
+        for row in table.rows:
+            if row.free and row.op == "~~" and row.lhs == row.rhs:
+                lower[row.free - 1] = 0.0
+    constraints = compile_constraints(table, fixed_values, lower, upper)
+    return Problem(
+        structure=structure,
+        blocks=blocks,
+        objective=Objective(_CATEGORICAL, tuple(slots), tuple(targets), q),
+        constraints=constraints,
+        fixed_values=fixed_values,
+        multiplier=total,
+        df=n_statistics - q + equality_rank(constraints, table, blocks),
+        joint_slots=tuple(joint) if options.conditional_x else None,
+    )
+
+
+def _covariate_moment(block: Block, row: Row, given: tuple[str, ...]) -> float:
+    """Mean or covariance of covariates that a row of the table is fixed at."""
+    if given:
+        place = {name: j for j, name in enumerate(given)}
+        assert block.x_means is not None
+        assert block.x_covariance is not None
+        means, covariance = block.x_means, block.x_covariance
+    else:
+        place = {name: j for j, name in enumerate(block.variables)}
+        assert block.means is not None
+        means, covariance = block.means, block.covariance
+    if row.op == "~1":
+        return float(means[place[row.lhs]])
+    return float(covariance[place[row.lhs], place[row.rhs]])
+
+
+def _ordinal_statistics(block: Block, plan: StatisticPlan) -> Array:
+    """Statistics of a group in the order of its plan, which is that of the block."""
+    assert block.thresholds is not None
+    slopes = np.empty(0) if block.slopes is None else block.slopes.ravel(order="F")
+    values = np.concatenate(
+        [
+            block.thresholds,
+            slopes,
+            block.covariance[plan.numeric, plan.numeric],
+            block.covariance[plan.first, plan.second],
+        ]
+    )
+    assert len(values) == plan.size
+    return values
+
+
+def _ordinal_weights(block: Block, discrepancy: str) -> Array:
+    """Weights of the statistics: a diagonal (s,), or a matrix (s, s) for WLS."""
+    variances = block.gamma_diagonal
+    assert variances is not None
+    if discrepancy == "ULS":
+        return np.ones(len(variances))
+    if discrepancy == "DWLS":
+        return 1.0 / variances
+    size = len(variances)
+    if block.n_obs <= size:
+        of_group = f" in group {block.group!r}" if block.group else ""
+        raise InputError(
+            f"estimator='WLS' needs more respondents than statistics: {block.n_obs}{of_group} "
+            f"for {size}.",
+            remedy="Use 'WLSMV'.",
+        )
+    assert block.gamma is not None
+    return np.asarray(np.linalg.solve(block.gamma, np.eye(size)))
+
+
 def _target(
     block: Block, covariance: Array, means: Array | None, weight: float, discrepancy: str
 ) -> Target:
@@ -281,31 +400,38 @@ def _target(
     weights: Array | None = None
     if discrepancy == "GLS":
         inverse = np.asarray(np.linalg.solve(covariance, np.eye(len(covariance))), np.float64)
-    elif discrepancy == "WLS":
-        weights = _adf_weights(block, with_means=means is not None)
+    elif discrepancy in ("WLS", "DWLS"):
+        weights = _adf_weights(block, discrepancy, with_means=means is not None)
     if block.patterns is not None:
         value = saturated_products(block).value
         return Target(covariance, means, value, weight, patterns=block.patterns)
     return Target(covariance, means, log_det(covariance), weight, inverse, weights)
 
 
-def _adf_weights(block: Block, *, with_means: bool) -> Array:
-    """Inverse of Gamma from fourth moments."""
-    if block.cases is None:
+def _adf_weights(block: Block, discrepancy: str, *, with_means: bool) -> Array:
+    """Inverse of Gamma from fourth moments, or of its diagonal."""
+    only_gamma = has_only_gamma(block)
+    if block.cases is None and not only_gamma:
         raise UnsupportedError(
-            "estimator='WLS' needs the answers; a matrix is not enough.",
-            remedy="Give the data, or use estimator='GLS' or 'ML'.",
+            f"estimator={discrepancy!r} needs the answers; a matrix is not enough.",
+            remedy="Give the data or stream_moments(..., gamma=True), or use 'GLS' or 'ML'.",
         )
     p = block.n_variables
     n, size = block.n_obs, p * (p + 1) // 2 + (p if with_means else 0)
-    if n <= size:
+    if n <= size and discrepancy == "WLS":
         of_group = f" in group {block.group!r}" if block.group else ""
         raise InputError(
             f"estimator='WLS' needs more respondents than moments: {n}{of_group} for {size}.",
             remedy="Use 'MLR', 'MLM' or 'ULSMV'.",
         )
-    deviations = block.cases - block.cases.mean(axis=0)
-    gamma = case_moments(deviations, with_means=with_means).gamma()
+    if only_gamma:
+        gamma = gamma_of(block, with_means=with_means)
+    else:
+        assert block.cases is not None
+        deviations = block.cases - block.cases.mean(axis=0)
+        gamma = case_moments(deviations, with_means=with_means).gamma()
+    if discrepancy == "DWLS":
+        return np.diag(1.0 / np.diag(gamma))
     return np.asarray(np.linalg.solve(gamma, np.eye(size)))
 
 

@@ -7,29 +7,39 @@ jackknife are two ways of making counts; everything behind them is here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sqvalid.errors import InputError
 from sqvalid.latent.batch_discrepancy import BatchTarget, batch_moments, batch_value_and_gradient
-from sqvalid.latent.batch_search import minimise_batch
+from sqvalid.latent.batch_search import Evaluate, minimise_batch
 from sqvalid.latent.constraints import make_functions
 from sqvalid.latent.discrepancy import MaximumLikelihood
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
 from sqvalid.latent.inference import constrained_inverse
 from sqvalid.latent.optimiser import minimise
-from sqvalid.latent.problem import make_problem
+from sqvalid.latent.options import TWO_STAGE
+from sqvalid.latent.resample_problems import Sample, draw_sample
 from sqvalid.latent.standardize import StandardKind, scale_places
 from sqvalid.latent.syntax import inline_definitions
-from sqvalid.moments import Block, Moments
-from sqvalid.moments.build import weighted_mean_and_covariance
+from sqvalid.moments import Block
 from sqvalid.resampling import uniforms
 
-__all__ = ["CHUNK", "Draws", "Units", "make_units", "redraw", "row_draws", "standardised_draws"]
+__all__ = [
+    "CHUNK",
+    "Draws",
+    "Units",
+    "group_moments",
+    "make_units",
+    "redraw",
+    "row_draws",
+    "standardised_draws",
+]
 
 CHUNK = 128
 """Resamples that are estimated together. The size is fixed and the last chunk is filled up, so that
@@ -37,6 +47,8 @@ a resample's numbers do not depend on how many there are or on who computes them
 
 # Rows of products of answers that are in memory at a time.
 _PIECE_ROWS = 4096
+# Products of the answers of files that are no longer than that, for as long as the block lives.
+_PRODUCTS: WeakKeyDictionary[Block, Array] = WeakKeyDictionary()
 # The least squared pivot of a correlation matrix that counts as more than rounding.
 _PIVOT = 1e-10
 
@@ -61,17 +73,27 @@ class Units:
         """Number of units."""
         return len(self.stratum)
 
+    @cached_property
+    def _strata(self) -> tuple[NDArray[np.intp], ...]:
+        """Units of every stratum."""
+        return tuple(np.flatnonzero(self.stratum == label) for label in np.unique(self.stratum))
+
     def bootstrap_counts(self, seed: int, replicate: int) -> Array:
         """How often each unit is drawn: unit floor(u n) of its stratum, stream by stream."""
         share = uniforms(seed, replicate, self.size)
         counts = np.zeros(self.size)
         start = 0
-        for label in np.unique(self.stratum):
-            members = np.flatnonzero(self.stratum == label)
+        for members in self._strata:
             n = len(members)
             drawn = np.floor(share[start : start + n] * n).astype(np.intp)
             counts[members] = np.bincount(drawn, minlength=n)
             start += n
+        return counts
+
+    def counts_without(self, unit: int) -> Array:
+        """Every unit once but one; the last one where there is no such unit."""
+        counts = np.ones(self.size)
+        counts[min(unit, self.size - 1)] = 0.0
         return counts
 
 
@@ -128,20 +150,35 @@ class Draws:
         return np.isfinite(self.half_f)
 
 
-def _group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
+def _piece_products(block: Block, start: int) -> Array:
+    """Products of centred answers, and the centred answers, of some rows.
+
+    Those of a short file are kept: every chunk of resamples reads them.
+    """
+    kept = _PRODUCTS.get(block)
+    if kept is not None:
+        return kept
+    assert block.cases is not None
+    assert block.means is not None
+    columns, rows = np.triu_indices(block.n_variables)
+    centred = block.cases[start : start + _PIECE_ROWS] - block.means
+    out = np.hstack([centred[:, columns] * centred[:, rows], centred])
+    if block.n_obs <= _PIECE_ROWS:
+        _PRODUCTS[block] = out
+    return out
+
+
+def group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
     """Means (B, p), covariance (B, p, p) and sum of weights (B,) under counts (B, n)."""
     assert block.cases is not None
     assert block.means is not None
     weights = counts if block.weights is None else counts * block.weights
     p = block.n_variables
     columns, rows = np.triu_indices(p)
-    products = np.zeros((len(counts), len(rows)))
-    sums = np.zeros((len(counts), p))
+    whole = np.zeros((len(counts), len(rows) + p))
     for start in range(0, block.n_obs, _PIECE_ROWS):
-        piece = slice(start, start + _PIECE_ROWS)
-        centred = block.cases[piece] - block.means
-        products += weights[:, piece] @ (centred[:, columns] * centred[:, rows])
-        sums += weights[:, piece] @ centred
+        whole += weights[:, start : start + _PIECE_ROWS] @ _piece_products(block, start)
+    products, sums = whole[:, :-p], whole[:, -p:]
     total = weights.sum(axis=1)
     drift = sums / total[:, None]
     covariance = np.empty((len(counts), p, p))
@@ -153,23 +190,29 @@ def _group_moments(block: Block, counts: Array) -> tuple[Array, Array, Array]:
 def _log_det(covariance: Array, usual: Array) -> Array:
     """Log determinants, NaN where a matrix is singular; `usual` are the sample's variances."""
     out = np.full(len(covariance), np.nan)
-    for b, matrix in enumerate(covariance):
-        # An item that does not vary keeps the rounding of its mean.
-        if (np.diag(matrix) <= 1e-12 * usual).any():
-            continue
-        sd = np.sqrt(np.diag(matrix))
-        try:
-            pivots = np.diag(np.linalg.cholesky(matrix / np.outer(sd, sd)))
-        except np.linalg.LinAlgError:
-            continue
-        if (pivots**2 > _PIVOT).all():
-            out[b] = 2.0 * float(np.log(pivots * sd).sum())
+    variances = np.diagonal(covariance, axis1=1, axis2=2)
+    # An item that does not vary keeps the rounding of its mean.
+    rows = np.flatnonzero((variances > 1e-12 * usual).all(axis=1))
+    sd = np.sqrt(variances[rows])
+    correlation = covariance[rows] / (sd[:, :, None] * sd[:, None, :])
+    try:
+        pivots = np.diagonal(np.linalg.cholesky(correlation), axis1=1, axis2=2)
+    except np.linalg.LinAlgError:
+        # One of them has none: they are taken one by one.
+        pivots = np.zeros_like(sd)
+        for b, matrix in enumerate(correlation):
+            try:
+                pivots[b] = np.diag(np.linalg.cholesky(matrix))
+            except np.linalg.LinAlgError:
+                continue
+    sound = (pivots**2 > _PIVOT).all(axis=1)
+    out[rows[sound]] = 2.0 * np.log(pivots[sound] * sd[sound]).sum(axis=1)
     return out
 
 
 def _targets(estimate: Estimate, counts: tuple[Array, ...]) -> tuple[BatchTarget, ...]:
     problem, means_too = estimate.problem, estimate.options.meanstructure
-    found = [_group_moments(block, c) for block, c in zip(problem.blocks, counts, strict=True)]
+    found = [group_moments(block, c) for block, c in zip(problem.blocks, counts, strict=True)]
     whole = np.sum([total for _, _, total in found], axis=0)
     targets = []
     for g, (means, covariance, total) in enumerate(found):
@@ -206,27 +249,72 @@ def _sampled_rows(estimate: Estimate, targets: tuple[BatchTarget, ...]) -> Array
     return out
 
 
+def _is_smooth(estimate: Estimate) -> bool:
+    """Whether parameters are free in some directions, with no border but where F ends."""
+    constraints = estimate.problem.constraints
+    return not (
+        constraints.equalities.n_functions
+        or constraints.inequalities.n_functions
+        or constraints.has_bounds
+    )
+
+
 def _can_batch(estimate: Estimate) -> bool:
-    """Whether the batch knows this discrepancy and these constraints."""
-    problem, constraints = estimate.problem, estimate.problem.constraints
+    """Whether the batch knows these moments, this discrepancy and these constraints."""
+    problem = estimate.problem
     return (
         isinstance(problem.objective.estimator, MaximumLikelihood)
         and estimate.options.likelihood == "normal"
-        and not constraints.equalities.n_functions
-        and not constraints.inequalities.n_functions
-        and not constraints.has_bounds
+        and estimate.options.missing not in TWO_STAGE
+        and _is_smooth(estimate)
         and all(len(set(slots.target)) == slots.n_parameters for slots in problem.slots)
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The quasi-Newton search from the full sample's estimates, in the directions that are free.
+
+    Parameters
+    ----------
+    basis, origin : ndarray
+        theta = basis phi + origin.
+    metric : ndarray, shape (d, d)
+        Inverse of the full sample's Hessian.
+    start : ndarray, shape (d,)
+    """
+
+    basis: Array
+    origin: Array
+    metric: Array
+    start: Array
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> _Search:
+        """The search of a fit."""
+        problem, constraints = estimate.problem, estimate.problem.constraints
+        hessian = problem.objective.hessian(estimate.locals_)
+        basis = np.eye(len(hessian)) if constraints.is_identity else constraints.basis
+        reduced = basis.T @ hessian @ basis
+        metric = constrained_inverse(reduced, np.eye(len(reduced))).matrix
+        return cls(basis, constraints.origin, metric, constraints.to_phi(estimate.theta))
+
+    def run(self, evaluate: Evaluate, size: int) -> tuple[Array, Array]:
+        """Estimates, NaN where none was found, and F/2; `evaluate` takes theta."""
+
+        def reduced(phi: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
+            value, slope = evaluate(phi @ self.basis.T + self.origin, rows)
+            return value, slope @ self.basis
+
+        end = minimise_batch(reduced, self.start, self.metric, size)
+        theta = end.phi @ self.basis.T + self.origin
+        theta[~end.converged] = np.nan
+        return theta, np.where(end.converged, end.half_f, np.nan)
+
+
 def _batch(estimate: Estimate, targets: tuple[BatchTarget, ...]) -> tuple[Array, Array]:
     """Estimates (NaN where the batch has none) and F/2 of every resample."""
-    problem, constraints = estimate.problem, estimate.problem.constraints
-    hessian = problem.objective.hessian(estimate.locals_)
-    basis = np.eye(len(hessian)) if constraints.is_identity else constraints.basis
-    reduced = basis.T @ hessian @ basis
-    metric = constrained_inverse(reduced, np.eye(len(reduced))).matrix
-    origin = constraints.origin
+    problem = estimate.problem
     usable = np.flatnonzero(np.isfinite(np.sum([t.log_det for t in targets], axis=0)))
     theta = np.full((len(targets[0].log_det), problem.table.n_free), np.nan)
     half_f = np.full(len(theta), np.nan)
@@ -235,61 +323,53 @@ def _batch(estimate: Estimate, targets: tuple[BatchTarget, ...]) -> tuple[Array,
     # The moments of the samples that are still searched, cut down as they finish.
     held_rows, held = usable, tuple(t.take(usable) for t in targets)
 
-    def evaluate(phi: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
+    def evaluate(trial: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
         nonlocal held_rows, held
         wanted = usable[rows]
         if len(wanted) != len(held_rows):
             keep = np.isin(held_rows, wanted)
             held_rows, held = held_rows[keep], tuple(t.take(keep) for t in held)
-        value, slope = batch_value_and_gradient(problem.slots, held, phi @ basis.T + origin)
-        return value, slope @ basis
+        return batch_value_and_gradient(problem.slots, held, trial)
 
-    end = minimise_batch(evaluate, constraints.to_phi(estimate.theta), metric, len(usable))
-    at = usable[end.converged]
-    theta[at] = end.phi[end.converged] @ basis.T + origin
-    half_f[at] = end.half_f[end.converged]
+    theta[usable], half_f[usable] = _Search.of(estimate).run(evaluate, len(usable))
     return theta, half_f
 
 
-def resampled_moments(estimate: Estimate, counts: tuple[Array, ...]) -> Moments:
-    """Moments of one resample; `counts` has one array (n,) per group."""
-    blocks = []
-    for block, count in zip(estimate.problem.blocks, counts, strict=True):
-        assert block.cases is not None
-        rows = np.repeat(np.arange(block.n_obs), count.astype(np.intp))
-        cases = block.cases[rows]
-        weights = np.ones(len(rows)) if block.weights is None else block.weights[rows]
-        means, covariance = weighted_mean_and_covariance(cases, weights)
-        blocks.append(
-            replace(
-                block,
-                n_obs=len(rows),
-                covariance=covariance,
-                means=means,
-                cases=cases,
-                weights=None if block.weights is None else weights,
-                clusters=None if block.clusters is None else block.clusters[rows],
-            )
-        )
-    return Moments(tuple(blocks))
-
-
-def _single(estimate: Estimate, counts: tuple[Array, ...]) -> tuple[Array, float] | None:
+def _single(estimate: Estimate, sample: Sample) -> tuple[Array, float] | None:
     """Estimates and F/2 of one resample by the search that single fits use, or None."""
-    try:
-        problem = make_problem(
-            estimate.problem.structure, resampled_moments(estimate, counts), estimate.options
-        )
-    except InputError:
-        # No covariance matrix to work with; the caller counts it.
-        return None
     end = minimise(
-        problem.objective,
-        problem.constraints,
+        sample.objective,
+        sample.constraints,
         estimate.theta,
         max_iterations=estimate.options.max_iterations,
     )
     return (end.theta, end.half_f) if end.converged else None
+
+
+def _one_after_the_other(estimate: Estimate, by_group: tuple[Array, ...]) -> Draws:
+    """Resamples whose moments or discrepancy are not known to the batch."""
+    size, table = len(by_group[0]), estimate.problem.table
+    theta = np.full((size, table.n_free), np.nan)
+    half_f = np.full(size, np.nan)
+    sampled = np.zeros((size, len(table.rows)))
+    singular = np.zeros(size, dtype=bool)
+    search = _Search.of(estimate) if _is_smooth(estimate) else None
+    left = 0
+    for b in range(size):
+        sample = draw_sample(estimate, tuple(counts[b] for counts in by_group))
+        if sample is None:
+            singular[b] = True
+            continue
+        sampled[b] = [sample.fixed_values.get(row.plabel, 0.0) for row in table.rows]
+        if search is not None:
+            found, value = search.run(sample.evaluate, 1)
+            theta[b], half_f[b] = found[0], value[0]
+        if np.isnan(half_f[b]):
+            left += 1
+            single = _single(estimate, sample)
+            if single is not None:
+                theta[b], half_f[b] = single
+    return Draws(theta, sampled, half_f, singular, left)
 
 
 def redraw(estimate: Estimate, units: Units, counts: Array) -> Draws:
@@ -308,16 +388,15 @@ def redraw(estimate: Estimate, units: Units, counts: Array) -> Draws:
     Draws
     """
     by_group = tuple(counts[:, rows] for rows in units.rows)
+    if not _can_batch(estimate):
+        return _one_after_the_other(estimate, by_group)
     targets = _targets(estimate, by_group)
-    if _can_batch(estimate):
-        theta, half_f = _batch(estimate, targets)
-    else:
-        theta = np.full((len(counts), estimate.problem.table.n_free), np.nan)
-        half_f = np.full(len(counts), np.nan)
+    theta, half_f = _batch(estimate, targets)
     singular = np.isnan(np.sum([t.log_det for t in targets], axis=0))
     left = np.flatnonzero(np.isnan(half_f) & ~singular)
     for b in left:
-        found = _single(estimate, tuple(c[b] for c in by_group))
+        sample = draw_sample(estimate, tuple(c[b] for c in by_group))
+        found = None if sample is None else _single(estimate, sample)
         if found is not None:
             theta[b], half_f[b] = found
     return Draws(theta, _sampled_rows(estimate, targets), half_f, singular, len(left))
@@ -417,7 +496,5 @@ class Work:
 
     def jackknife(self, numbers: range) -> Draws:
         """Samples without one unit; numbers beyond the last unit repeat it."""
-        counts = np.ones((len(numbers), self.units.size))
-        for row, unit in enumerate(numbers):
-            counts[row, min(unit, self.units.size - 1)] = 0.0
+        counts = np.array([self.units.counts_without(unit) for unit in numbers])
         return redraw(self.estimate, self.units, counts)

@@ -11,7 +11,8 @@ import numpy as np
 from sqvalid.errors import SqvalidError, check_choice
 from sqvalid.latent.estimation import estimate as estimate_model
 from sqvalid.latent.implied import Array
-from sqvalid.latent.redraw import Draws, Work, make_units, resampled_moments
+from sqvalid.latent.redraw import Draws, Work, make_units
+from sqvalid.latent.resample_problems import resampled_moments
 from sqvalid.latent.result import FitResult
 from sqvalid.latent.threads import single_thread
 
@@ -77,11 +78,10 @@ def resample_statistics(
     if np.isnan(theta).any():
         return missing, no_errors
     estimate = fit.estimate
-    blocks = resampled_moments(estimate, tuple(counts)).blocks
-    moments = replace(fit.moments, blocks=blocks)
     tests = tuple(name for name in estimate.options.tests if name != "bollen.stine")
     options = replace(estimate.options, tests=tests, bootstrap=None)
     try:
+        moments = replace(fit.moments, blocks=resampled_moments(estimate, counts).blocks)
         again = estimate_model(estimate.problem.structure, moments, options, theta)
     except SqvalidError:
         return missing, no_errors

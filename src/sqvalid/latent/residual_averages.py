@@ -34,6 +34,10 @@ class GroupMoments:
     fixed : tuple of int
         Positions of exogenous covariates whose moments the model takes as given; they carry
         no weight in :func:`gfi_lisrel`.
+    thresholds, implied_thresholds : ndarray of shape (t,) or None
+        Of ordered items, whose part of the matrices are correlations; they stand where means do.
+    n_given : int
+        Covariates that everything is given: lavaan counts their variances among the residuals.
     """
 
     n_obs: float
@@ -42,9 +46,15 @@ class GroupMoments:
     means: Array | None = None
     implied_means: Array | None = None
     fixed: tuple[int, ...] = ()
+    thresholds: Array | None = None
+    implied_thresholds: Array | None = None
+    n_given: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("covariance", "implied_covariance", "means", "implied_means"):
+        for name in (
+            "covariance", "implied_covariance", "means", "implied_means", "thresholds",
+            "implied_thresholds",
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is not None:
                 copy = np.array(value, dtype=float)
@@ -78,6 +88,13 @@ def _weighted(groups: Sequence[GroupMoments], values: Sequence[float]) -> float:
     return sum(group.n_obs * value for group, value in zip(groups, values, strict=True)) / total
 
 
+def _threshold_residuals(group: GroupMoments, *, with_means: bool) -> list[Array]:
+    """Residuals of thresholds, which have no unit."""
+    if not with_means or group.thresholds is None or group.implied_thresholds is None:
+        return []
+    return [group.thresholds - group.implied_thresholds]
+
+
 def _mean_residuals(group: GroupMoments, *, with_means: bool) -> tuple[Array, Array] | None:
     if not with_means or group.means is None or group.implied_means is None:
         return None
@@ -109,9 +126,11 @@ def rmr(groups: Sequence[GroupMoments], *, with_means: bool = True) -> float:
     values = []
     for group in groups:
         parts = [_lower(group.covariance - group.implied_covariance, diagonal=True)]
+        parts.append(np.zeros(group.n_given))
         means = _mean_residuals(group, with_means=with_means)
         if means is not None:
             parts.append(means[0] - means[1])
+        parts += _threshold_residuals(group, with_means=with_means)
         values.append(_root_mean_square(*parts))
     return _weighted(groups, values)
 
@@ -144,10 +163,11 @@ def srmr_bentler(groups: Sequence[GroupMoments], *, with_means: bool = True) -> 
     for group in groups:
         sd = np.sqrt(np.diag(group.covariance))
         residual = (group.covariance - group.implied_covariance) / np.outer(sd, sd)
-        parts = [_lower(residual, diagonal=True)]
+        parts = [_lower(residual, diagonal=True), np.zeros(group.n_given)]
         means = _mean_residuals(group, with_means=with_means)
         if means is not None:
             parts.append((means[0] - means[1]) / sd)
+        parts += _threshold_residuals(group, with_means=with_means)
         values.append(_root_mean_square(*parts))
     return _weighted(groups, values)
 
@@ -180,6 +200,7 @@ def crmr(groups: Sequence[GroupMoments], *, with_means: bool = True) -> float:
         means = _mean_residuals(group, with_means=with_means)
         if means is not None:
             parts.append((means[0] - means[1]) / np.sqrt(np.diag(group.covariance)))
+        parts += _threshold_residuals(group, with_means=with_means)
         values.append(_root_mean_square(*parts))
     return _weighted(groups, values)
 
@@ -201,12 +222,14 @@ def srmr_mplus(groups: Sequence[GroupMoments], *, with_means: bool = True) -> fl
     Returns
     -------
     float
-        >= 0.
+        >= 0; NaN where there are ordered items.
 
     References
     ----------
     Asparouhov & Muthen (2018), SRMR in Mplus.
     """
+    if any(group.thresholds is not None for group in groups):
+        return math.nan
     values = []
     for group in groups:
         sample, implied = np.diag(group.covariance), np.diag(group.implied_covariance)

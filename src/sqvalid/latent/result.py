@@ -13,7 +13,10 @@ import pandas as pd
 from sqvalid.display import Result, Table
 from sqvalid.errors import Diagnostic, UnsupportedError, check_choice
 from sqvalid.latent import fit_indices, global_fit, local_fit, parameter_frames
+from sqvalid.latent.categorical import OrdinalLocal, OrdinalTarget
+from sqvalid.latent.categorical_fit import numeric_means, ordinal_residuals, threshold_series
 from sqvalid.latent.estimation import Estimate
+from sqvalid.latent.fourth_moments import has_only_gamma
 from sqvalid.latent.implied import MATRICES, Array
 from sqvalid.latent.inference import InformationKind, constrained_inverse, information_matrix
 from sqvalid.latent.options import FitOptions
@@ -21,7 +24,7 @@ from sqvalid.latent.parameter_table import ParameterTable
 from sqvalid.latent.reference_models import Baseline
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.residuals import Residuals
-from sqvalid.latent.scores import factor_scores
+from sqvalid.latent.score_frame import score_frame
 from sqvalid.latent.standardize import Deviations
 from sqvalid.latent.threads import single_thread
 from sqvalid.moments import Moments
@@ -181,7 +184,10 @@ class FitResult(Result):
     def parameters(self) -> pd.DataFrame:
         """All parameters: estimates, standard errors, intervals, standardised values."""
         est, se = parameter_frames.estimates_and_errors(self.estimate, self._values)
-        columns: dict[str, Any] = self._row_columns | parameter_frames.with_inference(est, se)
+        inference = parameter_frames.with_inference(est, se)
+        if self.estimate.row_draws is not None:
+            inference = parameter_frames.resampled_inference(self.estimate, inference)
+        columns: dict[str, Any] = self._row_columns | inference
         columns["std_lv"] = self._standardised("lv")[0]
         columns["std_all"] = self._standardised("all")[0]
         return pd.DataFrame(columns)
@@ -258,10 +264,18 @@ class FitResult(Result):
         """Information per observation: expected, observed or first.order."""
         check_choice("kind", kind, ("expected", "observed", "first.order"))
         problem = self.estimate.problem
-        if kind == "first.order" and any(b.cases is None for b in problem.blocks):
+        if kind == "first.order" and any(
+            b.cases is None and not has_only_gamma(b) for b in problem.blocks
+        ):
             raise UnsupportedError("First-order information needs the answers, not a matrix.")
         info: InformationKind = kind  # type: ignore[assignment]
-        matrix = information_matrix(info, problem.objective, self.estimate.locals_, problem.blocks)
+        matrix = information_matrix(
+            info,
+            problem.objective,
+            self.estimate.locals_,
+            problem.blocks,
+            self.fit_options.h1_information,
+        )
         names = [row.name for row in self.table.free_rows()]
         return pd.DataFrame(matrix, index=names, columns=names)
 
@@ -289,7 +303,10 @@ class FitResult(Result):
     # -- moments ------------------------------------------------------------------------
 
     def _frame(self, g: int, matrix: Array) -> pd.DataFrame:
-        names = list(self.table.observed[g])
+        names = self._modelled(g)
+        if len(matrix) > len(names):
+            keep = [j for j, name in enumerate(self.table.observed[g]) if name in set(names)]
+            matrix = matrix[np.ix_(keep, keep)]
         return pd.DataFrame(matrix, index=names, columns=names)
 
     @property
@@ -300,8 +317,10 @@ class FitResult(Result):
 
     @property
     def implied(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
-        """Implied covariance matrices."""
-        return self._per_group(lambda g: self._frame(g, self.estimate.locals_[g].state.sigma))
+        """Implied covariance matrices; correlations where items are ordered."""
+        return self._per_group(
+            lambda g: self._frame(g, self.estimate.locals_[g].implied_covariance)
+        )
 
     @property
     def sample_means(self) -> pd.Series | dict[str, pd.Series]:
@@ -333,14 +352,14 @@ class FitResult(Result):
     @property
     def latent_covariance(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Covariances of the latent variables."""
-        return self._per_group(lambda g: self._latent(g, self.estimate.locals_[g].state.phi))
+        return self._per_group(lambda g: self._latent(g, self.estimate.states[g].phi))
 
     @property
     def latent_correlation(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Correlations of the latent variables."""
 
         def one(g: int) -> pd.DataFrame:
-            phi = self.estimate.locals_[g].state.phi
+            phi = self.estimate.states[g].phi
             variance = np.diag(phi)
             sd = np.sqrt(np.where(variance > 0, variance, np.nan))
             return self._latent(g, phi / np.outer(sd, sd))
@@ -359,7 +378,7 @@ class FitResult(Result):
 
     def _factor_means(self, g: int) -> Array:
         """Means of all factors; without a mean structure covariates keep their sample means."""
-        state = self.estimate.locals_[g].state
+        state = self.estimate.states[g]
         block = self.estimate.problem.blocks[g]
         if self.fit_options.meanstructure or block.means is None:
             return state.eta
@@ -379,7 +398,8 @@ class FitResult(Result):
             self.group_labels, self.estimate.problem.slots, self.estimate.locals_, strict=True
         ):
             observed, factors = list(slots.layout.observed), list(slots.layout.factors)
-            index = {"lambda": observed, "theta": observed, "nu": observed}
+            index = {"lambda": observed, "theta": observed, "nu": observed, "delta": observed}
+            index["tau"] = list(slots.layout.thresholds)
             columns = {"lambda": factors, "theta": observed, "psi": factors, "beta": factors}
             out[label] = {
                 str(name): pd.DataFrame(
@@ -432,12 +452,60 @@ class FitResult(Result):
 
     def mean_residuals(self, kind: str = "raw") -> pd.Series | dict[str, pd.Series]:
         """Residuals of means; NaN where the model has no mean structure."""
+        if self.fit_options.is_categorical:
+            parts = ordinal_residuals(self.estimate, kind)
+            return self._per_group(lambda g: numeric_means(self.estimate, g, parts[g][1]))
         found = self._residuals(kind)
 
         def one(g: int) -> pd.Series:
             names = list(self.table.observed[g])
             means = found[g].means
             return pd.Series(np.full(len(names), np.nan) if means is None else means, index=names)
+
+        return self._per_group(one)
+
+    def threshold_residuals(self, kind: str = "raw") -> pd.Series | dict[str, pd.Series]:
+        """Residuals of the thresholds of ordered items, named ``item|t1``.
+
+        Parameters
+        ----------
+        kind : {"raw", "cor", "cor.bentler", "normalized", "standardized"}
+            As for :meth:`residuals`.
+        """
+        check_choice("kind", kind, local_fit.RESIDUAL_KINDS)
+        if not self.fit_options.is_categorical:
+            return self._per_group(lambda g: pd.Series(dtype=float))
+        parts = ordinal_residuals(self.estimate, kind)
+        return self._per_group(lambda g: threshold_series(self.estimate, g, parts[g][1]))
+
+    def _modelled(self, g: int) -> list[str]:
+        """Observed variables whose moments the model is about: all but given covariates."""
+        names = list(self.table.observed[g])
+        if self.estimate.problem.joint_slots is None:
+            return names
+        given = set(self.table.covariates[g])
+        return [name for name in names if name not in given]
+
+    @property
+    def sample_thresholds(self) -> pd.Series | dict[str, pd.Series]:
+        """Thresholds of ordered items in the sample, named ``item|t1``; empty without any."""
+        return self._thresholds(lambda target, _: target.values)
+
+    @property
+    def implied_thresholds(self) -> pd.Series | dict[str, pd.Series]:
+        """Thresholds of ordered items as the model implies them."""
+        return self._thresholds(lambda _, local: local.values)
+
+    def _thresholds(
+        self, read: Callable[[OrdinalTarget, OrdinalLocal], Array]
+    ) -> pd.Series | dict[str, pd.Series]:
+        if not self.fit_options.is_categorical:
+            return self._per_group(lambda g: pd.Series(dtype=float))
+
+        def one(g: int) -> pd.Series:
+            local = self.estimate.locals_[g].ordinal
+            assert local is not None
+            return threshold_series(self.estimate, g, read(local.target, local))
 
         return self._per_group(one)
 
@@ -476,48 +544,19 @@ class FitResult(Result):
             One row per respondent, in the order and with the index of the input.
         """
         check_choice("method", method, ("regression", "bartlett"))
-        problem = self.estimate.problem
-        frames = []
-        for g, (block, slots, target, local) in enumerate(
-            zip(
-                problem.blocks,
-                problem.slots,
-                problem.objective.targets,
-                self.estimate.locals_,
-                strict=True,
-            )
-        ):
-            if block.cases is None:
-                raise UnsupportedError("Factor scores need the answers, not a matrix.")
-            scores = factor_scores(
-                local.state,
-                slots.layout,
-                block.cases,
-                method,
-                means=block.means if target.means is None else None,
-                latent_means=self._factor_means(g),
-            )
-            rows = self.moments.rows
-            index = (
-                self.moments.index[rows[g]]
-                if rows is not None and self.moments.index is not None
-                else None
-            )
-            order = rows[g] if rows is not None else np.arange(block.n_obs)
-            frame = pd.DataFrame(scores, index=index, columns=list(self.table.latents[g]))
-            frames.append((order, frame))
-        combined = pd.concat([frame for _, frame in frames])
-        order = np.argsort(np.concatenate([place for place, _ in frames]), kind="stable")
-        return combined.iloc[order]
+        return score_frame(
+            self.estimate,
+            self.moments,
+            method,
+            [self._factor_means(g) for g in range(len(self.group_labels))],
+        )
 
     # -- inverse of the information, for tests that need it -------------------------------
 
     def expected_inverse(self) -> Array:
         """Inverse expected information per observation under the constraints, shape (q, q)."""
-        problem = self.estimate.problem
-        return constrained_inverse(
-            problem.objective.expected(self.estimate.locals_), self.estimate.tangent
-        ).matrix
+        expected = self.estimate.problem.objective.expected(self.estimate.weighting_locals)
+        return constrained_inverse(expected, self.estimate.tangent).matrix
 
     # -- face ---------------------------------------------------------------------------
 

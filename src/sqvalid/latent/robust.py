@@ -22,6 +22,7 @@ import numpy as np
 
 from sqvalid.latent.implied import Array, Slots, State, mean_weight
 from sqvalid.latent.least_squares import stacked_jacobian
+from sqvalid.moments import Block
 
 WeightKind = Literal["normal", "identity", "dense"]
 # Above this many respondents the p* x p* form is smaller than the N x N one.
@@ -247,9 +248,14 @@ class MomentSpread:
     def _weighted(self) -> Array:
         return np.asarray(self.weight @ self.jacobian)
 
+    @cached_property
+    def through(self) -> Array:
+        """Gamma V Delta, shape (p*, q)."""
+        return np.asarray(self.gamma @ self._weighted)
+
     def meat(self) -> Array:
         r""":math:`\Delta' V \Gamma V \Delta`, shape (q, q)."""
-        return np.asarray(self._weighted.T @ self.gamma @ self._weighted)
+        return np.asarray(self._weighted.T @ self.through)
 
     def trace(self) -> float:
         """tr(V Gamma)."""
@@ -258,12 +264,81 @@ class MomentSpread:
     def second_order(self, inverse: Array) -> tuple[float, float]:
         """tr((V Gamma)^2) and tr(B Delta'V Gamma V Gamma V Delta)."""
         v_gamma = self.weight @ self.gamma
-        through = self.gamma @ self._weighted
-        inner = through.T @ self.weight @ through
+        inner = self.through.T @ self.weight @ self.through
         return float(np.sum(v_gamma * v_gamma.T)), float(np.sum(inverse * inner))
 
 
-Spread = GroupSpread | MomentSpread
+@dataclass(frozen=True, eq=False)
+class DiagonalSpread:
+    r"""The same where the weights are a diagonal, as for statistics of ordered answers.
+
+    With the influence :math:`\psi_n` of respondents, :math:`\Gamma = N\sum_n\psi_n\psi_n'`; with
+    fewer respondents than statistics their inner products :math:`\psi_n'V\psi_m` are the smaller
+    matrix.
+
+    Parameters
+    ----------
+    block : Block
+    weight : ndarray, shape (s,)
+    jacobian : ndarray, shape (s, q)
+    share : float
+    """
+
+    block: Block
+    weight: Array
+    jacobian: Array
+    share: float
+
+    @property
+    def _by_case(self) -> bool:
+        influence = self.block.influence
+        return influence is not None and influence.shape[0] < influence.shape[1]
+
+    @cached_property
+    def _weighted(self) -> Array:
+        return self.weight[:, None] * self.jacobian
+
+    @cached_property
+    def _scores(self) -> Array:
+        """Scores of the respondents, shape (n, q)."""
+        assert self.block.influence is not None
+        return np.asarray(self.block.influence @ self._weighted)
+
+    @cached_property
+    def through(self) -> Array:
+        """Gamma V Delta, shape (s, q)."""
+        if self._by_case:
+            assert self.block.influence is not None
+            return np.asarray(self.block.total_weight * (self.block.influence.T @ self._scores))
+        assert self.block.gamma is not None
+        return np.asarray(self.block.gamma @ self._weighted)
+
+    def meat(self) -> Array:
+        r""":math:`\Delta' V \Gamma V \Delta`, shape (q, q)."""
+        return np.asarray(self._weighted.T @ self.through)
+
+    def trace(self) -> float:
+        """tr(V Gamma)."""
+        assert self.block.gamma_diagonal is not None
+        return float(self.weight @ self.block.gamma_diagonal)
+
+    def second_order(self, inverse: Array) -> tuple[float, float]:
+        """tr((V Gamma)^2) and tr(B Delta'V Gamma V Gamma V Delta)."""
+        if self._by_case:
+            influence = self.block.influence
+            assert influence is not None
+            gram = (influence * self.weight) @ influence.T
+            own = self.block.total_weight**2 * float(np.vdot(gram, gram))
+        else:
+            gamma = self.block.gamma
+            assert gamma is not None
+            # Gamma is symmetric: the trace is a quadratic form of its squared elements.
+            own = float(self.weight @ (gamma * gamma) @ self.weight)
+        inner = (self.through * self.weight[:, None]).T @ self.through
+        return own, float(np.sum(inverse * inner))
+
+
+Spread = GroupSpread | MomentSpread | DiagonalSpread
 
 
 def group_spread(

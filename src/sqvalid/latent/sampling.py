@@ -84,7 +84,11 @@ def refuse_sampling(blocks: Sequence[Block], what: str) -> None:
 
 def refuse_incomplete(blocks: Sequence[Block], what: str) -> None:
     """Raise UnsupportedError where `what` needs complete answers and there are gaps."""
-    if any(block.patterns is not None or block.gamma is not None for block in blocks):
+    # Two-stage moments have a Gamma beside their cases; streamed ones have it in their place.
+    if any(
+        block.patterns is not None or (block.cases is not None and block.gamma is not None)
+        for block in blocks
+    ):
         raise UnsupportedError(
             f"{what} not available for incomplete answers.",
             remedy="Fit the model with missing='listwise' to see them for complete respondents.",

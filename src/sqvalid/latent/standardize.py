@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
+from sqvalid.latent.categorical import Filled, StatisticPlan
 from sqvalid.latent.implied import (
     Array,
     Index,
@@ -52,7 +54,13 @@ class Deviations:
 
 
 def deviations(
-    slots: Slots, state: State, rows: Sequence[Row], estimates: Array, n_free: int
+    slots: Slots,
+    state: State,
+    rows: Sequence[Row],
+    estimates: Array,
+    n_free: int,
+    *,
+    filled: tuple[StatisticPlan, Filled] | None = None,
 ) -> Deviations:
     """Standard deviations of the variables of one group.
 
@@ -60,6 +68,8 @@ def deviations(
     ----------
     rows : sequence of Row
         All rows of the table; `estimates` has their values in the same order.
+    filled : tuple, optional
+        Where residual variances of ordered items follow from the other parameters.
     """
     names = (*slots.layout.observed, *slots.layout.factors)
     place = {name: i for i, name in enumerate(names)}
@@ -79,6 +89,18 @@ def deviations(
         variance[at] = value
         if index >= 0:
             slope[at, index] = 1.0
+    if filled is not None:
+        plan, moves = filled
+        p = len(slots.layout.observed)
+        fixed = np.isin(plan.ordered, plan.lifted, invert=True)
+        slope[np.ix_(plan.ordered[fixed], slots.target)] += moves.residual[fixed]
+        # Everything downstream of a lifted item moves with its disturbance.
+        reach = np.vstack(
+            [state.c[:, p + plan.lifted_factor], state.a_matrix[:, plan.lifted_factor]]
+        )
+        slope[:v, slots.target] += reach**2 @ moves.disturbance
+        residuals = np.array([v + place[slots.layout.observed[item]] for item in plan.ordered])
+        slope[np.ix_(residuals, slots.target)] = moves.residual
     # A negative variance keeps its size: the solution is inadmissible and reported as such.
     roots = np.sqrt(np.abs(variance))
     safe = np.where(variance == 0.0, np.inf, variance)
@@ -126,7 +148,7 @@ def scale_places(
     up, first, second = (np.full(len(rows), 2 * n_names, dtype=np.intp) for _ in range(3))
     for i, row in enumerate(rows):
         left = place[row.lhs]
-        right = place[row.rhs] if row.rhs else left
+        right = place.get(row.rhs, left)
         match row.op:
             case "=~":
                 up[i] = left
@@ -145,7 +167,7 @@ def scale_places(
                     first[i] = left + n_names
                 if scaled(row.rhs):
                     second[i] = right + n_names
-            case "~1":
+            case "~1" | "|":
                 if scaled(row.lhs):
                     first[i] = left
     return up, first, second
@@ -158,6 +180,7 @@ def standardise_rows(
     kind: StandardKind,
     latents: Sequence[str],
     covariates: Sequence[str],
+    slopes: Mapping[int, Array] = MappingProxyType({}),
 ) -> tuple[Array, Array]:
     """Standardise the rows of one group.
 
@@ -167,6 +190,8 @@ def standardise_rows(
     estimates : ndarray, shape (len(rows),)
     kind : {"all", "lv", "nox"}
         All variables, latent ones only, or all but fixed covariates.
+    slopes : mapping of int to ndarray, shape (q,)
+        Derivatives of rows that are not free but follow from parameters, by position.
 
     Returns
     -------
@@ -185,4 +210,10 @@ def standardise_rows(
     free = np.array([row.free for row in rows], dtype=np.intp)
     own = np.flatnonzero(free)
     jacobian[own, free[own] - 1] += factor[own]
+    for i, slope in slopes.items():
+        jacobian[i] += factor[i] * slope
+    if kind != "lv":
+        # A standardised response has the scale one, whatever it was.
+        scales = [i for i, row in enumerate(rows) if row.op == "~*~"]
+        values[scales], jacobian[scales] = 1.0, 0.0
     return values, jacobian

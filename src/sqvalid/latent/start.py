@@ -53,6 +53,7 @@ class _Group:
 
     def __init__(self, rows: list[Row], latents: tuple[str, ...], block: Block) -> None:
         self.means = block.means
+        self.block = block
         self.n_observed = block.n_variables
         names = (*block.variables, *latents)
         self.place = {name: i for i, name in enumerate(names)}
@@ -175,6 +176,8 @@ class _Group:
             return row.ustart
         to, of = self.stretch.get(row.rhs, 1.0), self.stretch.get(row.lhs, 1.0)
         match row.op:
+            case "|" | "~*~":
+                return _response_start(row, self.block)
             case "=~":
                 return self.loadings[(row.lhs, row.rhs)] * to / of
             case "~":
@@ -221,6 +224,8 @@ def simple_start(table: ParameterTable, blocks: tuple[Block, ...]) -> Array:
             value = 0.0
             if row.ustart is not None:
                 value = row.ustart
+            elif row.op in ("|", "~*~"):
+                value = _response_start(row, block)
             elif row.op == "=~":
                 value = 1.0 if not table.options.std_lv else 0.5 * np.sqrt(typical)
             elif row.op == "~~" and row.lhs == row.rhs:
@@ -230,6 +235,15 @@ def simple_start(table: ParameterTable, blocks: tuple[Block, ...]) -> Array:
                 value = float(block.means[place[row.lhs]])
             start[row.free - 1] = value
     return start
+
+
+def _response_start(row: Row, block: Block) -> float:
+    """A sample threshold, or a scale of one."""
+    if row.op == "~*~":
+        return 1.0
+    assert block.thresholds is not None
+    own = block.thresholds[block.owner == block.variables.index(row.lhs)]
+    return float(own[int(row.rhs[1:]) - 1])
 
 
 def random_start(

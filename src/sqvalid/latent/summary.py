@@ -328,8 +328,14 @@ def _parameter_sections(
     links = [r for r in rows if r.op == "~~" and r.lhs != r.rhs]
     links = sorted(links, key=lambda r: _first(links, "~~", r.lhs))
     add("covariances", _under(links, "~~", columns, dotted))
+    cuts = (r for r in rows if r.op == "|")
+    add(
+        "thresholds",
+        (_Line(f"    {r.lhs}|{r.rhs}{_label(r.label)}", columns.cells(r)) for r in cuts),
+    )
     add("intercepts", alone("~1"))
     add("variances", alone("~~"))
+    add("scales", alone("~*~"))
     return out
 
 

@@ -53,6 +53,7 @@ def find_trouble(estimate: Estimate) -> tuple[Diagnostic, ...]:
         values = {"n_failed": bootstrap.n_failed, "n_draws": bootstrap.n_draws}
         out.append(Diagnostic("bollen_stine_failures", "warning", values=values))
     out.extend(_identification(estimate))
+    out.extend(_indefinite_correlations(estimate))
     for g in range(len(estimate.problem.blocks)):
         out.extend(_inadmissible(estimate, g))
     out.extend(
@@ -66,6 +67,20 @@ def find_trouble(estimate: Estimate) -> tuple[Diagnostic, ...]:
         if block.cases is not None and block.n_obs <= block.n_variables
     )
     return tuple(out)
+
+
+def _indefinite_correlations(estimate: Estimate) -> list[Diagnostic]:
+    """Tell of polychoric correlations that no sample of continuous responses could have."""
+    if not estimate.problem.is_categorical:
+        return []
+    out = []
+    for block in estimate.problem.blocks:
+        found = _indefinite(block.covariance)
+        if found is not None:
+            values = {"group": block.group, "smallest_eigenvalue": found[0]}
+            code = "correlations_not_positive_definite"
+            out.append(Diagnostic(code, "warning", (block.group,), values))
+    return out
 
 
 def _names(attempts: tuple[Attempt, ...]) -> str:
@@ -96,8 +111,21 @@ def _identification(estimate: Estimate) -> list[Diagnostic]:
 def _value(estimate: Estimate, row: Row) -> float:
     if row.free:
         return float(estimate.theta[row.free - 1])
+    if row.lhs in estimate.options.ordered:
+        return _left_over(estimate, row)
     fixed = estimate.problem.fixed_values.get(row.plabel)
     return fixed if fixed is not None else float(row.ustart or 0.0)
+
+
+def _left_over(estimate: Estimate, row: Row) -> float:
+    """Residual variance of an ordered item, filled in where it is no parameter."""
+    layout = estimate.problem.slots[row.group - 1].layout
+    matrices = estimate.locals_[row.group - 1].state.matrices
+    if row.lhs in layout.factors:
+        place = layout.factors.index(row.lhs)
+        return float(matrices["psi"][place, place])
+    place = layout.observed.index(row.lhs)
+    return float(matrices["theta"][place, place])
 
 
 def _inadmissible(estimate: Estimate, g: int) -> list[Diagnostic]:
@@ -111,7 +139,7 @@ def _inadmissible(estimate: Estimate, g: int) -> list[Diagnostic]:
         if row.group == g + 1
         and row.op == "~~"
         and row.lhs == row.rhs
-        and row.free
+        and (row.free or row.lhs in estimate.options.ordered)
         and _value(estimate, row) < 0
     ]
     if negative:

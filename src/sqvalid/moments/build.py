@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sqvalid.errors import InputError, SurveyError
+from sqvalid.errors import InputError, OptionError, SurveyError, UnsupportedError
 from sqvalid.moments.blocks import Array, Block, Moments
 from sqvalid.moments.em import em_moments
-from sqvalid.moments.ordinal import ordinal_moments
+from sqvalid.moments.ordered_answers import item_levels, ordinal_block, refuse_constant, with_codes
 from sqvalid.moments.patterns import pattern_data
 
 # Cases are summed in pieces of this many rows: centred products of a long file stay in cache.
 _CHUNK_ROWS = 8192
-# An ordered item with more categories than this is a number.
-_MOST_CATEGORIES = 30
 
 
 def mean_and_covariance(cases: Array) -> tuple[Array, Array]:
@@ -150,6 +148,7 @@ def moments_from_frame(
     given: Sequence[str] = (),
     ordered: Sequence[str] = (),
     pairwise: bool = False,
+    conditional: Sequence[str] = (),
 ) -> Moments:
     """Moments of `variables`, one block per group.
 
@@ -173,24 +172,47 @@ def moments_from_frame(
     given : sequence of str
         Variables that must be there even so: covariates whose distribution is not modelled.
     ordered : sequence of str
-        Variables whose answers are ordered categories: moments are then thresholds and
-        polychoric or polyserial correlations with their asymptotic covariance.
+        Variables whose answers are ordered categories, whole numbers or ordered pandas categories:
+        moments are then thresholds and polychoric or polyserial correlations with their
+        asymptotic covariance.
     pairwise : bool
         With `ordered`: every statistic uses the respondents who answered what it is of.
+    conditional : sequence of str
+        With `ordered`: covariates that the statistics of the other variables are given. They need
+        not be in `variables`, stand last in the block, and must be answered.
 
     Raises
     ------
     SurveyError
         Missing, text, constant or all-missing columns, no complete rows, groups too small,
-        weights that are not positive numbers, fewer than two clusters in a group.
+        weights that are not positive numbers, fewer than two clusters in a group. With `ordered`:
+        answers that are not whole numbers, categories that one group lacks, pairs of items
+        that nobody answered both of or whose answers determine each other.
+    EstimationError
+        Where covariates tell the categories of an item apart without error.
     """
+    if conditional or ordered:
+        variables = [*(name for name in variables if name not in conditional), *conditional]
+        _refuse_combinations(
+            variables, ordered, conditional, cluster=cluster, incomplete=incomplete
+        )
+    elif pairwise:
+        raise UnsupportedError(
+            "Pairwise deletion is there for ordered items only.",
+            remedy="Use missing='fiml', or name the ordered items in ordered=.",
+        )
+    if ordered:
+        given = [*given, *(name for name in conditional if name not in given)]
     more = [name for name in (group, cluster, weights) if name is not None]
     places = places_of(frame, [*variables, *more])
+    frame = with_codes(frame, ordered)
     cases = numeric_columns(frame, places[: len(variables)])
     answered = _answered(frame, variables, cases)
     n_empty = n_ungiven = 0
     if incomplete or pairwise:
-        complete = np.asarray(answered.any(axis=1))
+        # What is given says nothing by itself; covariates stand last.
+        modelled = len(variables) - len(conditional)
+        complete = np.asarray(answered[:, :modelled].any(axis=1))
         n_empty = int((~complete).sum())
         known = answered[:, [list(variables).index(name) for name in given]].all(axis=1)
         n_ungiven = int((complete & ~known).sum())
@@ -219,7 +241,7 @@ def moments_from_frame(
             remedy="Use fewer items, or missing='fiml'.",
         )
     scaled = None if weights is None else _sampling_weights(frame, weights, complete)
-    levels = _levels(variables, ordered, cases[complete])
+    levels = item_levels(frame, variables, ordered, cases[complete])
     blocks, rows = [], []
     for code, label in enumerate(labels):
         where = np.flatnonzero(complete & (codes == code))
@@ -234,10 +256,12 @@ def moments_from_frame(
                 remedy="Cluster-robust statistics need two clusters at the very least.",
             )
         if ordered:
-            blocks.append(_ordinal_block(label, tuple(variables), chosen, levels))
+            blocks.append(
+                ordinal_block(label, tuple(variables), chosen, levels, tuple(conditional), own)
+            )
             rows.append(where)
             continue
-        make = _incomplete_block if incomplete else _block
+        make = incomplete_block if incomplete else _block
         blocks.append(make(label, tuple(variables), chosen, own, drawn))
         rows.append(where)
     return Moments(
@@ -252,6 +276,42 @@ def moments_from_frame(
         n_without_answers=n_empty,
         n_without_covariate=n_ungiven,
     )
+
+
+def _refuse_combinations(
+    variables: Sequence[str],
+    ordered: Sequence[str],
+    conditional: Sequence[str],
+    *,
+    cluster: str | None,
+    incomplete: bool,
+) -> None:
+    """What ordered items do not go together with."""
+    unknown = [name for name in ordered if name not in variables]
+    if unknown:
+        raise OptionError(
+            f"ordered= names {', '.join(repr(name) for name in unknown)}, which "
+            f"{'is' if len(unknown) == 1 else 'are'} not among the variables.",
+            remedy=f"Variables: {', '.join(map(str, variables))}.",
+        )
+    both = [name for name in conditional if name in ordered]
+    if both:
+        raise UnsupportedError(
+            f"{', '.join(repr(name) for name in both)} cannot be an ordered covariate.",
+            remedy="Leave it out of ordered=, or make columns of 0 and 1 of its categories.",
+        )
+    if conditional and not ordered:
+        raise UnsupportedError("Statistics given covariates are there for ordered items only.")
+    if cluster is not None:
+        raise UnsupportedError(
+            "Ordered items with cluster= are not available.",
+            remedy="Take the answers as numbers with estimator='MLR'.",
+        )
+    if incomplete:
+        raise UnsupportedError(
+            "Full information from incomplete ordered answers is not available.",
+            remedy="Use missing='pairwise' or missing='listwise'.",
+        )
 
 
 def _sampling_weights(frame: pd.DataFrame, name: str, used: NDArray[np.bool_]) -> Array:
@@ -295,85 +355,13 @@ def _block(
         else weighted_mean_and_covariance(cases, weights)
     )
     flat = np.diag(covariance) <= 1e-14 * np.maximum(means**2, 1e-300)
-    _refuse_constant(
+    refuse_constant(
         [variables[j] for j in np.flatnonzero(flat) if np.ptp(cases[:, j]) == 0.0], of_group
     )
     return Block(label, variables, n, covariance, means, cases, weights=weights, clusters=clusters)
 
 
-def _refuse_constant(names: Sequence[str], of_group: str) -> None:
-    if names:
-        raise SurveyError(
-            f"Every respondent{of_group} gave the same answer to "
-            f"{', '.join(repr(name) for name in names)}.",
-            remedy="An item without variance cannot be analysed: leave it out of the model.",
-        )
-
-
-def _levels(
-    variables: Sequence[str], ordered: Sequence[str], cases: Array
-) -> tuple[Array | None, ...]:
-    """Categories of every ordered variable, over all groups."""
-    out: list[Array | None] = []
-    for j, name in enumerate(variables):
-        if name not in ordered:
-            out.append(None)
-            continue
-        found = np.unique(cases[:, j][~np.isnan(cases[:, j])])
-        _refuse_constant([name] if len(found) < 2 else [], "")
-        if len(found) > _MOST_CATEGORIES:
-            raise SurveyError(
-                f"Item {name!r} has {len(found)} different answers: too many for an ordered item.",
-                remedy="Leave it out of ordered=, and it is taken as a number.",
-            )
-        out.append(found)
-    return tuple(out)
-
-
-def _ordinal_block(
-    label: str, variables: tuple[str, ...], cases: Array, levels: tuple[Array | None, ...]
-) -> Block:
-    """A block of thresholds and polychoric correlations."""
-    of_group = f" in group {label!r}" if label else ""
-    if len(cases) < 2:
-        raise SurveyError(
-            f"There are {len(cases)} respondents{of_group}; a correlation needs more.",
-            remedy="Drop or merge the group." if label else None,
-        )
-    for j, (name, level) in enumerate(zip(variables, levels, strict=True)):
-        own = cases[:, j][~np.isnan(cases[:, j])]
-        if not len(own):
-            raise SurveyError(f"Nobody{of_group} answered {name!r}.", remedy="Leave it out.")
-        _refuse_constant([name] if np.ptp(own) == 0 else [], of_group)
-        if level is not None and len(empty := np.setdiff1d(level, own)):
-            raise SurveyError(
-                f"Nobody{of_group} chose {', '.join(f'{value:g}' for value in empty)} of {name!r}, "
-                "which others did.",
-                remedy="Put that category together with its neighbour, in all groups.",
-            )
-    found = ordinal_moments(cases, levels)
-    means = np.zeros(len(variables))
-    numeric = [j for j, level in enumerate(levels) if level is None]
-    for j in numeric:
-        means[j] = -found.thresholds[found.owner == j][0]
-    owner = found.owner.copy()
-    owner.flags.writeable = False
-    return Block(
-        label,
-        variables,
-        len(cases),
-        found.covariance,
-        means,
-        cases,
-        kinds=tuple("continuous" if level is None else "ordinal" for level in levels),
-        thresholds=found.thresholds,
-        gamma=found.gamma,
-        owner=owner,
-        levels=levels,
-    )
-
-
-def _incomplete_block(
+def incomplete_block(
     label: str,
     variables: tuple[str, ...],
     cases: Array,
@@ -390,8 +378,8 @@ def _incomplete_block(
             remedy="Leave the item out of the model, or the group out of the data.",
         )
     ranges = np.nanmax(cases, axis=0) - np.nanmin(cases, axis=0)
-    _refuse_constant([variables[j] for j in np.flatnonzero(ranges == 0.0)], of_group)
-    found = em_moments(cases, weights)
+    refuse_constant([variables[j] for j in np.flatnonzero(ranges == 0.0)], of_group)
+    found = em_moments(cases, weights, variables)
     return Block(
         label,
         variables,
@@ -402,6 +390,7 @@ def _incomplete_block(
         weights=weights,
         clusters=clusters,
         patterns=pattern_data(cases, weights),
+        is_settled=found.converged,
     )
 
 

@@ -13,6 +13,7 @@ patterns are plain sums, and everything is done for all patterns at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -238,6 +239,17 @@ def _pairs(p: int) -> tuple[Index, Index, Index]:
     return columns, rows, place
 
 
+@lru_cache(maxsize=4)
+def _crossings(p: int) -> tuple[Index, Index]:
+    """Places of W_jk H_il and W_jl H_ik in the matrix of all products of two pairs."""
+    columns, rows, place = _pairs(p)
+    i, j, size = rows, columns, len(rows)
+    return (
+        place[np.ix_(j, i)] * size + place[np.ix_(i, j)],
+        place[np.ix_(j, j)] * size + place[np.ix_(i, i)],
+    )
+
+
 def saturated_information(products: PatternProducts, *, observed: bool) -> Array:
     r"""Information of means and covariances per respondent when answers are missing.
 
@@ -266,15 +278,19 @@ def saturated_information(products: PatternProducts, *, observed: bool) -> Array
     columns, rows, place = _pairs(p)
     shares = products.data.shares
     w = products.inverses[:, rows, columns]
-    h = 0.5 * w
     if observed:
-        h = products.products[:, rows, columns] - h
-    both = (w * shares[:, None]).T @ h
-    both += both.T
+        h = products.products[:, rows, columns] - 0.5 * w
+        both = (w * shares[:, None]).T @ h
+        both += both.T
+    else:
+        # One matrix with itself: half the work.
+        w_rooted = w * np.sqrt(shares)[:, None]
+        both = w_rooted.T @ w_rooted
     twice = np.where(rows == columns, 0.5, 1.0)
     i, j = rows, columns
-    among = both[place[np.ix_(j, i)], place[np.ix_(i, j)]]
-    among += both[place[np.ix_(j, j)], place[np.ix_(i, i)]]
+    among = np.zeros_like(both)
+    for crossed in _crossings(p):
+        among += both.take(crossed)
     among *= twice[:, None] * twice
     size = len(rows)
     out = np.zeros((p + size, p + size))

@@ -1,9 +1,9 @@
-r"""Polychoric, tetrachoric and polyserial correlations of all pairs at once, two-step.
+r"""Polychoric and tetrachoric correlations of all pairs at once, two-step.
 
 Thresholds come from the margins, correlations from maximum likelihood pair by pair with the
-thresholds fixed. All pairs of ordered items are cut from one product of indicator matrices and
-searched together. Scores of the pairs, by cells, feed the asymptotic covariance of all
-statistics (:mod:`~sqvalid.moments.ordinal`).
+thresholds fixed. All tables of pairs are cut from one product of indicator matrices and searched
+together. What a respondent adds to the score of a correlation depends on the cell they are in, so
+influence functions (:mod:`~sqvalid.moments.ordinal`) are tables, too.
 """
 
 from __future__ import annotations
@@ -14,45 +14,93 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from sqvalid.moments.bivariate import FAR, bivariate_cdf, bivariate_density, density
+from sqvalid.moments.bivariate import (
+    FAR,
+    bivariate_density,
+    certain_probability,
+    density,
+    dependence,
+    dependence_step,
+)
 
 __all__ = [
+    "EDGE",
     "OrderedPairs",
-    "indicator_matrix",
+    "category_counts",
     "ordered_pairs",
-    "polyserial",
+    "pair_tables",
     "threshold_table",
 ]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
-_MOST = 0.99999
-_MAX_STEPS = 100
-_TOLERANCE = 1e-12
+# Correlations are searched inside this; one that gets here has no maximum inside.
+EDGE = 0.99999
+_MAX_STEPS = 60
+# A Newton step this short leaves an error of its square.
+_TOLERANCE = 1e-6
+# Where the log-likelihood is flat to rounding the search ends as well.
+_FLAT = 1e-13
+_FLAT_GAIN = 1e-10
+# A cell that somebody is in has a probability; this keeps its logarithm finite on the way.
+_LEAST = 1e-15
+# Respondents whose indicators are in memory at a time.
+_CHUNK_ROWS = 8192
 
 
-def indicator_matrix(codes: Index, n_levels: Index) -> Array:
-    """One column per item and category, 1 where the respondent chose it; zeros where missing.
+def category_counts(codes: Index, n_levels: Index, weights: Array | None = None) -> Array:
+    """Respondents (or their weights) per item and category.
 
     Parameters
     ----------
     codes : ndarray of int, shape (n, p)
         Categories from 0, -1 where missing.
     n_levels : ndarray of int, shape (p,)
+    weights : ndarray, shape (n,), optional
 
     Returns
     -------
-    ndarray, shape (n, p * max(n_levels))
-        Columns beyond an item's categories are zero.
+    ndarray, shape (p, max(n_levels))
+    """
+    p, k = codes.shape[1], int(n_levels.max(initial=1))
+    place = np.where(codes < 0, k, codes) + (k + 1) * np.arange(p)
+    each = None if weights is None else np.repeat(weights, p)
+    counts = np.bincount(place.ravel(), weights=each, minlength=p * (k + 1))
+    return np.asarray(counts.reshape(p, k + 1)[:, :k], dtype=np.float64)
+
+
+def pair_tables(
+    codes: Index, n_levels: Index, first: Index, second: Index, weights: Array | None = None
+) -> Array:
+    """Respondents (or their weights) per pair of items and pair of categories.
+
+    Parameters
+    ----------
+    codes, n_levels, weights
+        As in :func:`category_counts`.
+    first, second : ndarray of int, shape (m,)
+        Items of each pair.
+
+    Returns
+    -------
+    ndarray, shape (m, k, k)
+        k is the largest number of categories; cells beyond an item's are zero.
     """
     n, p = codes.shape
-    k = int(n_levels.max())
-    out = np.zeros((n, p, k + 1))
-    rows, columns = np.indices((n, p))
-    # Missing answers fall into a column that is cut off.
-    out[rows, columns, np.where(codes < 0, k, codes)] = 1.0
-    return out[:, :, :k].reshape(n, p * k)
+    k = int(n_levels.max(initial=1))
+    # Counts are whole and far below 2^24: single precision holds them, and is twice as fast.
+    kind = np.float32 if weights is None else np.float64
+    products = np.zeros((p * k, p * k))
+    for start in range(0, n, _CHUNK_ROWS):
+        piece = codes[start : start + _CHUNK_ROWS]
+        marks = (piece[:, :, None] == np.arange(k)).reshape(len(piece), p * k).astype(kind)
+        left = marks
+        if weights is not None:
+            left = marks * weights[start : start + _CHUNK_ROWS, None]
+        products += left.T @ marks
+    return products.reshape(p, k, p, k)[first, :, second, :]
 
 
 def threshold_table(counts: Array, n_levels: Index) -> Array:
@@ -67,7 +115,8 @@ def threshold_table(counts: Array, n_levels: Index) -> Array:
     Returns
     -------
     ndarray, shape (p, k + 1)
-        From minus to plus infinity (:data:`FAR`); categories beyond an item's last are empty.
+        From minus to plus infinity (:data:`~sqvalid.moments.bivariate.FAR`); categories beyond an
+        item's last are empty.
     """
     p, k = counts.shape
     share = np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True)
@@ -80,15 +129,14 @@ def threshold_table(counts: Array, n_levels: Index) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class OrderedPairs:
-    """Correlations of all pairs of ordered items, with the scores of their cells.
+    """Correlations of pairs of ordered items, with the scores of their cells.
 
     Parameters
     ----------
-    first, second : ndarray of int, shape (m,)
-        Items of each pair; `first` is the smaller number.
     rho : ndarray, shape (m,)
-    tables : ndarray, shape (m, k, k)
-        Respondents per pair of categories, of `first` and `second`.
+    certain : ndarray of bool, shape (m,)
+        Where the likelihood is largest at a correlation of one or minus one; `rho` is near it
+        then, and the scores are of no use.
     score : ndarray, shape (m, k, k)
         Derivative of a respondent's log-likelihood by rho, by cell.
     cross_first, cross_second : ndarray, shape (m, k - 1)
@@ -99,10 +147,8 @@ class OrderedPairs:
         Cells that nobody is in.
     """
 
-    first: Index
-    second: Index
     rho: Array
-    tables: Array
+    certain: Mask
     score: Array
     cross_first: Array
     cross_second: Array
@@ -124,66 +170,139 @@ def ordered_pairs(
     Parameters
     ----------
     tables : ndarray, shape (m, k, k)
+        From :func:`pair_tables`.
     thresholds : ndarray, shape (p, k + 1)
         From :func:`threshold_table`.
     n_levels : ndarray of int, shape (p,)
     first, second : ndarray of int, shape (m,)
+        Items of each pair.
     zero_cells : bool
-        In a two-by-two table with an empty cell add one half to it, margins kept: the
+        Where one cell of a two-by-two table is empty, move one half into it, margins kept: the
         correlation would be -1 or 1 otherwise.
+
+    Notes
+    -----
+    Newton steps, from the correlation that the covariance of the category numbers has by its
+    tetrachoric series. The integral of the density is carried along from step to step.
 
     References
     ----------
     Olsson (1979), Psychometrika 44; the half: Savalei (2011), Structural Equation Modeling 18.
     """
-    counts = tables
-    if zero_cells:
-        counts = _filled(tables, (n_levels[first] == 2) & (n_levels[second] == 2))
-    low, high = thresholds[first], thresholds[second]
+    binary = (n_levels[first] == 2) & (n_levels[second] == 2)
+    counts = _filled(tables, binary) if zero_cells and binary.any() else tables
+    cells = _Cells.of(thresholds, first, second)
+    rho = _series_start(counts, thresholds, first, second)
     total = counts.sum(axis=(1, 2))
-    rho = _pearson(counts)
+    inside = cells.dependence(rho)
     active = np.arange(len(rho))
+    known, here = inside, cells
     for _ in range(_MAX_STEPS):
-        if not len(active):
+        now, shares = rho[active], counts[active] / total[active, None, None]
+        step = _newton_step(*here.derivatives(known, now), shares, now)
+        moved = np.clip(now + step, -EDGE, EDGE)
+        known = here.moved(known, now, moved)
+        rho[active], inside[active] = moved, known
+        more = (np.abs(step) > _TOLERANCE) & (np.abs(moved) < EDGE)
+        if not more.any():
             break
-        now = rho[active]
-        probability, slope = _cells(low[active], high[active], now)
-        ratio = slope / probability
-        gradient = np.einsum("mab,mab->m", counts[active], ratio) / total[active]
-        information = np.einsum("mab,mab->m", slope, ratio)
-        step = gradient / np.maximum(information, 1e-12)
-        # Not more than half of the way to the edge at once.
-        room = np.where(step > 0, _MOST - now, now + _MOST)
-        step = np.sign(step) * np.minimum(np.abs(step), 0.5 * room + 1e-9)
-        rho[active] = np.clip(now + step, -_MOST, _MOST)
-        active = active[np.abs(step) > _TOLERANCE]
-    probability, slope = _cells(low, high, rho)
+        if not more.all():
+            active, known, here = active[more], known[more], here.take(more)
+    probability, slope, _ = cells.derivatives(inside, rho)
     score = slope / probability
-    n_cells = n_levels[first] * n_levels[second]
+    per_cell = tables * score / probability
+    there = (n_levels[first] * n_levels[second]).astype(np.intp)
     return OrderedPairs(
-        first=first,
-        second=second,
         rho=rho,
-        tables=tables,
+        certain=_certain(counts, cells, probability, rho),
         score=score,
-        cross_first=_threshold_cross(tables * score / probability, low, high, rho),
-        cross_second=_threshold_cross(
-            np.swapaxes(tables * score / probability, 1, 2), high, low, rho
-        ),
+        cross_first=_threshold_cross(per_cell, cells.low, cells.high, rho),
+        cross_second=_threshold_cross(per_cell.swapaxes(1, 2), cells.high, cells.low, rho),
         information=np.einsum("mab,mab,mab->m", tables, score, score),
-        empty_cells=n_cells - (tables > 0).sum(axis=(1, 2)),
+        empty_cells=there - np.count_nonzero(tables > 0, axis=(1, 2)),
     )
 
 
-def _cells(low: Array, high: Array, rho: Array) -> tuple[Array, Array]:
-    """Probabilities of all cells and their derivatives by rho, shape (m, k, k)."""
-    h, k = low[:, :, None], high[:, None, :]
-    r = rho[:, None, None]
-    inside = bivariate_cdf(*np.broadcast_arrays(h, k, r))
-    # At infinity the formula holds to rounding, the density is nothing.
-    edge = bivariate_density(h, k, r)
-    probability = np.diff(np.diff(inside, axis=1), axis=2)
-    return np.maximum(probability, 1e-15), np.diff(np.diff(edge, axis=1), axis=2)
+def _certain(counts: Array, cells: _Cells, probability: Array, rho: Array) -> Mask:
+    """Whether no answers contradict a correlation of one, which then fits best."""
+    low, high = cells.low, cells.high
+    # Where the ranges of the two answers have something in common once one has the sign of rho.
+    up = (rho > 0)[:, None]
+    bottom = np.where(up, low[:, :-1], -low[:, 1:])[:, :, None]
+    top = np.where(up, low[:, 1:], -low[:, :-1])[:, :, None]
+    # Thresholds that are equal differ by rounding.
+    meet = np.minimum(top, high[:, None, 1:]) - np.maximum(bottom, high[:, None, :-1]) > 1e-9
+    out = np.asarray((meet | (counts <= 0)).all(axis=(1, 2)))
+    for m in np.flatnonzero(out):
+        edge = certain_probability(
+            low[m, :-1, None], low[m, 1:, None], high[m, :-1], high[m, 1:], np.sign(rho[m])
+        )
+        someone = counts[m] > 0
+        gain = np.log(edge[someone]) - np.log(probability[m][someone])
+        # Where the likelihood is flat to rounding the search stops short of the edge.
+        out[m] = counts[m][someone] @ gain >= -_FLAT_GAIN * counts[m].sum()
+    return out
+
+
+def _newton_step(probability: Array, slope: Array, bend: Array, shares: Array, rho: Array) -> Array:
+    """One step up the log-likelihood of every pair, never more than half of the way to the edge."""
+    ratio = slope / probability
+    gradient = np.einsum("mab,mab->m", shares, ratio)
+    curvature = np.einsum("mab,mab->m", shares, ratio * ratio - bend / probability)
+    # Where it is not concave, the expected information, which is positive.
+    expected = np.einsum("mab,mab->m", slope, ratio)
+    step = gradient / np.maximum(np.where(curvature > 0, curvature, expected), 1e-12)
+    step[np.abs(gradient) < _FLAT] = 0.0
+    room = np.where(step > 0, EDGE - rho, rho + EDGE)
+    return np.asarray(np.sign(step) * np.minimum(np.abs(step), 0.5 * room + 1e-7))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Cells of pairs of items: their limits, and the margins' probabilities."""
+
+    low: Array
+    high: Array
+    margins: Array
+
+    @classmethod
+    def of(cls, thresholds: Array, first: Index, second: Index) -> _Cells:
+        single = np.diff(ndtr(thresholds), axis=1)
+        margins = single[first][:, :, None] * single[second][:, None, :]
+        return cls(thresholds[first], thresholds[second], margins)
+
+    def take(self, which: Mask) -> _Cells:
+        return _Cells(self.low[which], self.high[which], self.margins[which])
+
+    def _limits(self) -> tuple[Array, Array]:
+        return self.low[:, 1:-1, None], self.high[:, None, 1:-1]
+
+    def dependence(self, rho: Array) -> Array:
+        """At the inner thresholds, shape (m, k - 1, k - 1)."""
+        return dependence(*self._limits(), rho)
+
+    def moved(self, known: Array, old: Array, new: Array) -> Array:
+        """The same at another correlation."""
+        return dependence_step(*self._limits(), old, new, known)
+
+    def derivatives(self, inside: Array, rho: Array) -> tuple[Array, Array, Array]:
+        """Probabilities of the cells, and their first and second derivatives by rho."""
+        h, k = self._limits()
+        r = rho[:, None, None]
+        left = 1.0 - r * r
+        height = bivariate_density(h, k, r)
+        change = height * (r / left + (h * k * (1.0 + r * r) - r * (h * h + k * k)) / left**2)
+        probability = np.maximum(self.margins + _by_cell(inside), _LEAST)
+        return probability, _by_cell(height), _by_cell(change)
+
+
+def _by_cell(corners: Array) -> Array:
+    """Differences over the cells of what is zero along the outer limits."""
+    m, a, b = corners.shape
+    padded = np.zeros((m, a + 2, b + 2))
+    padded[:, 1:-1, 1:-1] = corners
+    rows = padded[:, 1:] - padded[:, :-1]
+    return np.asarray(rows[:, :, 1:] - rows[:, :, :-1])
 
 
 def _threshold_cross(weighted: Array, low: Array, high: Array, rho: Array) -> Array:
@@ -196,98 +315,47 @@ def _threshold_cross(weighted: Array, low: Array, high: Array, rho: Array) -> Ar
     root = np.sqrt(1.0 - rho * rho)[:, None, None]
     u = (high[:, None, :] - rho[:, None, None] * tau[:, :, None]) / root
     moved = density(tau)[:, :, None] * np.diff(ndtr(u), axis=2)
-    return np.einsum("mab,mab->ma", weighted[:, :-1] - weighted[:, 1:], moved)
+    return np.asarray(np.einsum("mab,mab->ma", weighted[:, :-1] - weighted[:, 1:], moved))
 
 
-def _filled(tables: Array, binary: npt.NDArray[np.bool_]) -> Array:
-    """Tables of two binary items with a zero cell, the zero made one half."""
+def _filled(tables: Array, binary: Mask) -> Array:
+    """Tables of two binary items with one empty cell, one half moved into it, margins kept."""
     out = tables.copy()
-    inner = out[binary][:, :2, :2]
-    zero = inner == 0.0
-    # The other diagonal gives what this one gets: margins stay.
-    main = zero[:, 0, 0] | zero[:, 1, 1]
-    off = zero[:, 0, 1] | zero[:, 1, 0]
-    shift = np.where(main & ~off, 0.5, np.where(off & ~main, -0.5, 0.0))
-    change = shift[:, None, None] * np.array([[1.0, -1.0], [-1.0, 1.0]])
-    whole = out[binary]
-    whole[:, :2, :2] = inner + change
-    out[binary] = whole
+    zero = out[binary][:, :2, :2] == 0.0
+    alone = zero.sum(axis=(1, 2)) == 1
+    main = alone & (zero[:, 0, 0] | zero[:, 1, 1])
+    shift = np.where(main, 0.5, np.where(alone, -0.5, 0.0))
+    out[np.flatnonzero(binary), :2, :2] += shift[:, None, None] * np.array([[1.0, -1], [-1, 1]])
     return out
 
 
-def _pearson(tables: Array) -> Array:
-    """Correlations of the category numbers, where the search begins."""
+def _series_start(tables: Array, thresholds: Array, first: Index, second: Index) -> Array:
+    r"""Correlations by the covariance of the category numbers.
+
+    A category number is a sum of steps at the thresholds, whose Hermite expansion gives
+    :math:`\mathrm{cov} = \sum_j A_j B_j \rho^j / j!`, :math:`A_j = \sum_c
+    \phi(\tau_c) He_{j-1}(\tau_c)`. A few terms are near enough to begin with.
+    """
     k = tables.shape[1]
     codes = np.arange(k, dtype=float)
     total = tables.sum(axis=(1, 2))
-    rows, columns = tables.sum(axis=2), tables.sum(axis=1)
-    mean_a, mean_b = rows @ codes / total, columns @ codes / total
-    var_a = rows @ codes**2 / total - mean_a**2
-    var_b = columns @ codes**2 / total - mean_b**2
-    both = np.einsum("mab,a,b->m", tables, codes, codes) / total - mean_a * mean_b
-    root = np.sqrt(np.maximum(var_a * var_b, 1e-12))
-    return np.asarray(np.clip(both / root, -0.9, 0.9))
-
-
-@dataclass(frozen=True, eq=False)
-class _Serial:
-    """A polyserial pair at one correlation, respondent by respondent."""
-
-    score: Array
-    upper: Array
-    lower: Array
-    shift: Array
-
-
-def _serial_scores(z: Array, low: Array, high: Array, rho: float) -> _Serial:
-    root = np.sqrt(1.0 - rho * rho)
-    upper, lower = (high - rho * z) / root, (low - rho * z) / root
-    probability = np.maximum(ndtr(upper) - ndtr(lower), 1e-15)
-    top, bottom = density(upper) / probability, density(lower) / probability
-    slope = top * (rho * high - z) - bottom * (rho * low - z)
-    return _Serial(slope / root**3, top / root, bottom / root, (top - bottom) * rho / root)
-
-
-def polyserial(z: Array, codes: Index, thresholds: Array) -> tuple[float, _Serial]:
-    """Correlation of a standardised numeric variable with an ordered item, two-step.
-
-    Parameters
-    ----------
-    z : ndarray, shape (n,)
-        Mean 0, variance 1 (divisor n).
-    codes : ndarray of int, shape (n,)
-    thresholds : ndarray, shape (k + 1,)
-
-    Returns
-    -------
-    rho : float
-    scores : _Serial
-        Per respondent: derivatives of the log-likelihood by rho, by the thresholds above and below
-        the answer, and by what z is shifted by.
-
-    References
-    ----------
-    Olsson, Drasgow & Dorans (1982), Psychometrika 47.
-    """
-    low, high = thresholds[codes], thresholds[codes + 1]
-    scale = float(density(thresholds[1:-1]).sum())
-    spread = float(np.std(codes))
-    rho = float(np.clip(np.mean(z * (codes - codes.mean())) / max(scale, spread * 0.5), -0.9, 0.9))
-
-    def gradient(value: float) -> float:
-        return float(_serial_scores(z, low, high, value).score.mean())
-
-    for _ in range(_MAX_STEPS):
-        here = gradient(rho)
-        width = 1e-5 * (1.0 - abs(rho))
-        curvature = (gradient(rho + width) - gradient(rho - width)) / (2.0 * width)
-        if curvature >= 0:
-            # Not concave there: a score step, which always goes uphill.
-            curvature = -float((_serial_scores(z, low, high, rho).score ** 2).mean())
-        step = -here / curvature
-        room = _MOST - rho if step > 0 else rho + _MOST
-        step = float(np.sign(step) * min(abs(step), 0.5 * room + 1e-9))
-        rho = float(np.clip(rho + step, -_MOST, _MOST))
-        if abs(step) < 1e-11:
-            break
-    return rho, _serial_scores(z, low, high, rho)
+    mean_a, mean_b = tables.sum(axis=2) @ codes / total, tables.sum(axis=1) @ codes / total
+    target = np.einsum("mab,a,b->m", tables, codes, codes) / total - mean_a * mean_b
+    tau = thresholds[:, 1:-1]
+    height = density(tau)
+    polynomials = [np.ones_like(tau), tau]
+    for j in range(2, 7):
+        polynomials.append(tau * polynomials[-1] - (j - 1) * polynomials[-2])
+    sums = np.stack([(height * value).sum(axis=1) for value in polynomials])
+    factorial = np.cumprod(np.arange(1.0, 8.0))
+    terms = sums[:, first] * sums[:, second] / factorial[:, None]
+    rho = np.clip(target / np.maximum(terms[0], 1e-12), -0.9, 0.9)
+    for _ in range(3):
+        value, slope = np.zeros_like(rho), np.zeros_like(rho)
+        for term in terms[::-1]:
+            slope = slope * rho + value
+            value = value * rho + term
+        slope = slope * rho + value
+        value = value * rho - target
+        rho = np.clip(rho - value / np.maximum(slope, 0.2 * terms[0] + 1e-12), -0.9, 0.9)
+    return np.asarray(rho)

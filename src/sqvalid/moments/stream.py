@@ -23,6 +23,71 @@ __all__ = ["stream_moments"]
 
 # Rows of a file that are in memory at a time.
 BATCH_ROWS = 131_072
+# Rows of products of answers that are in memory at a time.
+_PRODUCT_ROWS = 4096
+# Whole numbers up to here are exact in single precision, in which sums are twice as fast.
+_WHOLE_SINGLE = 2**24
+
+
+@dataclass(eq=False)
+class _FourthMoments:
+    """Sums over the rows of ww', w = (1, z, vech(zz')), z what answers are beyond `near`.
+
+    Parameters
+    ----------
+    near : ndarray, shape (p,)
+        A point near the mean: the mean of the first rows, a whole number for whole answers.
+    sums : ndarray, shape (k, k)
+        k = 1 + p + p (p + 1) / 2.
+    """
+
+    near: Array
+    sums: Array
+
+    @classmethod
+    def beginning_with(cls, cases: Array) -> _FourthMoments:
+        """Nothing summed yet, but the point chosen."""
+        near, p = cases.mean(axis=0), cases.shape[1]
+        near = np.where((cases == np.rint(cases)).all(axis=0), np.rint(near), near)
+        k = 1 + p + p * (p + 1) // 2
+        return cls(near, np.zeros((k, k)))
+
+    def add(self, cases: Array) -> None:
+        """Take in complete answers, shape (n, p)."""
+        p = len(self.near)
+        columns, rows = np.triu_indices(p)
+        for start in range(0, len(cases), _PRODUCT_ROWS):
+            z = cases[start : start + _PRODUCT_ROWS] - self.near
+            # Answers of a rating scale: every sum is a whole number that either type holds.
+            exact = np.abs(z).max() ** 4 * len(z) <= _WHOLE_SINGLE and (z == np.rint(z)).all()
+            z = z.astype(np.float32 if exact else np.float64, copy=False)
+            w = np.empty((len(z), len(self.sums)), dtype=z.dtype)
+            w[:, 0] = 1.0
+            w[:, 1 : p + 1] = z
+            np.multiply(z[:, rows], z[:, columns], out=w[:, p + 1 :])
+            self.sums += w.T @ w
+
+    def gamma(self, means: Array) -> Array:
+        """Covariance (divisor N) of deviations from the means and of their products.
+
+        Moving from `near` to the means is linear in w, so no answer is needed again.
+
+        Returns
+        -------
+        ndarray, shape (p + p (p + 1) / 2,) * 2
+            Means first, then the lower triangle column by column.
+        """
+        p = len(self.near)
+        step = means - self.near
+        columns, rows = np.triu_indices(p)
+        pairs = np.arange(len(rows)) + p
+        move = np.eye(len(self.sums))
+        move[1 : p + 1, 0] = -step
+        move[pairs + 1, 0] = step[rows] * step[columns]
+        move[pairs + 1, rows + 1] -= step[columns]
+        move[pairs + 1, columns + 1] -= step[rows]
+        moved = move @ (self.sums / self.sums[0, 0]) @ move.T
+        return np.asarray(moved[1:, 1:] - np.outer(moved[1:, 0], moved[1:, 0]))
 
 
 @dataclass(eq=False)
@@ -33,13 +98,18 @@ class _Sums:
     products: Array
     low: Array
     high: Array
+    fourth: _FourthMoments | None = None
     n: int = 0
 
     @classmethod
-    def of_none(cls, p: int) -> _Sums:
-        """Nothing summed yet, of p variables."""
+    def starting_with(cls, cases: Array, *, gamma: bool) -> _Sums:
+        """Sums of the first complete answers, shape (n, p)."""
+        p = cases.shape[1]
         nothing = np.full(p, np.inf)
-        return cls(np.zeros(p), np.zeros((p, p)), nothing, -nothing)
+        fourth = _FourthMoments.beginning_with(cases) if gamma else None
+        out = cls(np.zeros(p), np.zeros((p, p)), nothing, -nothing, fourth)
+        out.add(cases)
+        return out
 
     def add(self, cases: Array) -> None:
         """Take in complete answers, shape (n, p); Chan, Golub & LeVeque (1983)."""
@@ -52,9 +122,11 @@ class _Sums:
         self.n += k
         self.low = np.minimum(self.low, cases.min(axis=0))
         self.high = np.maximum(self.high, cases.max(axis=0))
+        if self.fourth is not None:
+            self.fourth.add(cases)
 
     def block(self, label: str, variables: tuple[str, ...]) -> Block:
-        """Means and covariance with divisor N."""
+        """Means and covariance with divisor N, and Gamma where it was asked for."""
         of_group = f" in group {label!r}" if label else ""
         if self.n < 2:
             raise SurveyError(
@@ -69,7 +141,14 @@ class _Sums:
                 f"{', '.join(repr(name) for name in constant)}.",
                 remedy="An item without variance cannot be analysed: leave it out of the model.",
             )
-        return Block(label, variables, self.n, self.products / self.n, self.means)
+        return Block(
+            label,
+            variables,
+            self.n,
+            self.products / self.n,
+            self.means,
+            gamma=None if self.fourth is None else self.fourth.gamma(self.means),
+        )
 
 
 def stream_moments(
@@ -77,12 +156,14 @@ def stream_moments(
     variables: Sequence[str],
     *,
     group: str | None = None,
+    gamma: bool = False,
 ) -> Moments:
     """Moments of answers that are read piece by piece, listwise complete.
 
     What comes out goes into :func:`cfa` and :func:`sem` in the place of data. It has no answers,
-    only their means and covariances, so maximum likelihood, GLS and ULS with their normal-theory
-    tests are what it is good for.
+    only their means and covariances, which do for maximum likelihood, GLS and ULS with their
+    normal-theory tests. With Gamma, the covariance of those moments from fourth moments, MLR,
+    MLM, MLMV, MLMVS, MLF, ULSM, ULSMV and WLS give what they give from the answers.
 
     Parameters
     ----------
@@ -92,6 +173,9 @@ def stream_moments(
         Columns to use, in this order; nothing else of a file is read.
     group : str, optional
         Column with the group of each respondent; groups stand in order of first appearance.
+    gamma : bool
+        Also collect fourth moments. For p variables that is (p (p + 3) / 2)^2 numbers and as
+        many operations per row: 2 MB for 30 variables, 200 MB for 100.
 
     Returns
     -------
@@ -137,8 +221,9 @@ def stream_moments(
             sums = found.setdefault(label, None)
             if len(own):
                 if sums is None:
-                    sums = found[label] = _Sums.of_none(own.shape[1])
-                sums.add(own)
+                    found[label] = _Sums.starting_with(own, gamma=gamma)
+                else:
+                    sums.add(own)
     if n_received and not answered.all():
         empty = [name for name, some in zip(variables, answered, strict=True) if not some]
         raise SurveyError(

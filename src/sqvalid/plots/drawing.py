@@ -5,16 +5,32 @@ from __future__ import annotations
 import io
 import logging
 import re
+import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqvalid.display import text_width
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
-__all__ = ["INK", "MUTED", "PALE", "canvas", "cjk_font", "figure_svg"]
+__all__ = [
+    "INK",
+    "MUTED",
+    "PALE",
+    "canvas",
+    "cjk_font",
+    "figure_svg",
+    "label_ticks",
+    "plain_text",
+    "short_name",
+    "write",
+]
 
 INK = "#1f2933"
 MUTED = "#7b8794"
@@ -49,6 +65,95 @@ def cjk_font() -> str | None:
 
 def _needs_cjk(texts: Iterable[str]) -> bool:
     return any(ord(ch) >= 0x2E80 for text in texts for ch in text)
+
+
+def plain_text(text: str) -> str:
+    """Return a text that a figure can hold: one line, and nothing that is no character.
+
+    Parameters
+    ----------
+    text : str
+        Anything, also a name that somebody made up to break things.
+
+    Returns
+    -------
+    str
+        Control characters, which XML cannot hold, and marks that turn the direction of writing
+        are replaced.
+    """
+    return "".join(
+        " " if ch in "\n\r\t" else "\ufffd" if unicodedata.category(ch) in _NO_TEXT else ch
+        for ch in text
+    )
+
+
+_NO_TEXT = ("Cc", "Cf", "Cs", "Co", "Cn")
+
+
+def short_name(name: str, width: int) -> str:
+    """Return a name that fits: a long one loses its middle, which tells items apart least.
+
+    Parameters
+    ----------
+    name : str
+    width : int
+        In columns; wide East Asian characters take two.
+
+    Returns
+    -------
+    str
+    """
+    name = plain_text(name)
+    if text_width(name) <= width:
+        return name
+    head, tail = "", ""
+    rest = list(name)
+    while rest:
+        from_front = text_width(head) <= text_width(tail)
+        ch = rest.pop(0) if from_front else rest.pop()
+        if text_width(head) + text_width(tail) + text_width(ch) > width - 1:
+            break
+        head, tail = (head + ch, tail) if from_front else (head, ch + tail)
+    return f"{head}…{tail}"
+
+
+def write(axes: Axes, x: float, y: float, text: str, **how: Any) -> Text:
+    """Write into a figure; a dollar sign is a dollar sign, not the start of a formula."""
+    return axes.text(x, y, text, parse_math=False, **how)
+
+
+def label_ticks(
+    axes: Axes,
+    which: Literal["x", "y"],
+    labels: Sequence[str],
+    width: int = 28,
+    *,
+    places: Sequence[float] | None = None,
+    **how: Any,
+) -> None:
+    """Name positions of an axis.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    which : {"x", "y"}
+    labels : sequence of str
+    width : int
+        Longer names are shortened.
+    places : sequence of float, optional
+        Where they stand; 0, 1, ... by default.
+    **how
+        For the texts, e.g. ``rotation``.
+    """
+    shown = [short_name(str(label), width) for label in labels]
+    at = list(range(len(shown))) if places is None else places
+    if which == "x":
+        axes.set_xticks(at, shown, **how)
+    else:
+        axes.set_yticks(at, shown, **how)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    for text in axis.get_ticklabels():
+        text.set_parse_math(False)
 
 
 @contextmanager
@@ -149,5 +254,5 @@ def figure_svg(figure: Figure, *, title: str = "") -> str:
     text = text.replace(' id="', f' id="{mark}-').replace('"#', f'"#{mark}-')
     text = text.replace("url(#", f"url(#{mark}-")
     head = text.index(">") + 1
-    label = f' role="img" aria-label="{escape(title)}">' if title else ' role="img">'
+    label = f' role="img" aria-label="{escape(plain_text(title))}">' if title else ' role="img">'
     return text[: head - 1] + label + text[head:]

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sqvalid.display import format_number
-from sqvalid.plots.drawing import INK, MUTED, canvas
+from sqvalid.display import format_number, text_width
+from sqvalid.plots.drawing import INK, MUTED, canvas, label_ticks, plain_text, short_name, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,37 +47,43 @@ def _heat_map(
     if lower_only:
         shown[np.triu_indices(len(shown))] = np.nan
     n_rows, n_columns = shown.shape
-    cell = 0.42 if n_columns > 8 else 0.6
-    longest = max(len(str(label)) for label in frame.index)
+    dense = n_columns > 32
+    cell = 0.2 if dense else 0.36 if n_columns > 8 else 0.6
+    row = 0.2 if dense else 0.3
+    longest = max(text_width(short_name(str(label), 28)) for label in frame.index)
     texts = [title, *map(str, frame.index), *map(str, frame.columns)]
-    size = (cell * n_columns + 0.09 * longest + 1.2, 0.3 * n_rows + 1.0)
+    size = (cell * n_columns + 0.09 * longest + 1.2, row * n_rows + 1.0)
     with canvas(*size, texts) as figure:
         axes = figure.add_subplot()
         image = axes.imshow(
             np.ma.masked_invalid(shown), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto"
         )
-        axes.set_xticks(range(n_columns), [str(c) for c in frame.columns], rotation=90)
-        axes.set_yticks(range(n_rows), [str(r) for r in frame.index])
-        axes.tick_params(length=0, labelsize=8)
+        label_ticks(axes, "x", [str(c) for c in frame.columns], rotation=90)
+        label_ticks(axes, "y", [str(r) for r in frame.index])
+        axes.tick_params(length=0, labelsize=6.5 if dense else 8)
         axes.spines[:].set_visible(False)
         for i in range(n_rows):
             for j in range(n_columns):
-                if np.isfinite(shown[i, j]):
+                # In a dense map the colours speak; the numbers would not be readable.
+                if np.isfinite(shown[i, j]) and not dense:
                     strong = abs(shown[i, j]) > 0.6 * limit
-                    axes.text(
+                    write(
+                        axes,
                         j,
                         i,
                         format_number(shown[i, j], digits, leading_zero=False),
                         ha="center",
                         va="center",
-                        fontsize=6.5 if n_columns > 8 else 8,
+                        fontsize=6.5 if n_columns > 8 else 8.5,
                         color="white" if strong else INK,
                     )
-        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+        bar = figure.colorbar(
+            image, ax=axes, fraction=0.03, pad=0.02, shrink=0.5, anchor=(0.0, 1.0), aspect=24
+        )
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=7, color=MUTED)
         if title:
-            axes.set_title(title, fontsize=10, loc="left")
+            axes.set_title(plain_text(title), fontsize=10, loc="left", parse_math=False)
         return figure
 
 
@@ -156,7 +162,7 @@ def missing_map(missing: MissingAnswers, *, at_most: int = 25, title: str = "") 
     with canvas(*size, [title, *labels]) as figure:
         axes = figure.add_subplot()
         axes.imshow(~shown, cmap="Greys", vmin=0.0, vmax=1.3, aspect="auto")
-        axes.set_xticks(range(n_columns), labels, rotation=90)
+        label_ticks(axes, "x", labels, 34, rotation=90)
         axes.set_yticks(range(n_rows), [f"{n:,}" for n in missing.counts[:at_most]])
         axes.set_xticks([k - 0.5 for k in range(1, n_columns)], minor=True)
         axes.set_yticks([k - 0.5 for k in range(1, n_rows)], minor=True)
@@ -164,5 +170,5 @@ def missing_map(missing: MissingAnswers, *, at_most: int = 25, title: str = "") 
         axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
         axes.spines[:].set_visible(False)
         if title:
-            axes.set_title(title, fontsize=10, loc="left")
+            axes.set_title(plain_text(title), fontsize=10, loc="left", parse_math=False)
         return figure

@@ -1,14 +1,15 @@
-"""How consistently a set of items measures: item analysis, alpha, omega, CR and AVE.
+"""How consistently a set of items measures: alpha, omega, CR, AVE, agreement, gaps.
 
-The numbers are functions of covariance matrices and loadings (:mod:`.coefficients`);
-:func:`assess_reliability` puts them together.
+The numbers are functions of covariance matrices, loadings and answers (:mod:`.coefficients`,
+:mod:`.bounds`, :mod:`.hierarchy`, :mod:`.categorical`, :mod:`.intervals`);
+:func:`assess_reliability` puts them together, and the table :data:`COEFFICIENTS` says which is
+which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from sqvalid.display import Result, Table
-from sqvalid.errors import Diagnostic, InputError, OptionError
+from sqvalid.errors import (
+    Diagnostic,
+    OptionError,
+    UnsupportedError,
+    check_choice,
+)
+from sqvalid.reliability.catalogue import (
+    COEFFICIENTS,
+    COLUMNS,
+    Coefficient,
+    ordinal_coefficients,
+    ordinal_structure,
+    scale_coefficients,
+)
 from sqvalid.reliability.coefficients import (
     alpha_standard_error,
     average_variance_extracted,
@@ -24,39 +38,75 @@ from sqvalid.reliability.coefficients import (
     cronbach_alpha,
     feldt_interval,
     guttman_lambda6,
+    is_regular,
     item_rest_correlations,
     item_total_correlations,
     omega_total,
     overlap_corrected_correlations,
     squared_multiple_correlations,
     standardized_alpha,
+    sum_varies,
     weighted_variance_extracted,
+)
+from sqvalid.reliability.comparing import AlphaComparison, compare_alphas
+from sqvalid.reliability.composites import (
+    GapReliability,
+    assess_gap_reliability,
+    difference_reliability,
+    stratified_alpha,
+    weighted_composite_reliability,
+)
+from sqvalid.reliability.general import GeneralFactor, assess_general_factor
+from sqvalid.reliability.raters import IntraclassCorrelation, intraclass_correlation
+from sqvalid.reliability.scales import (
+    Scale,
+    check_dimensions,
+    group_frames,
+    scales_from_fit,
+    scales_from_frame,
 )
 from sqvalid.screening.keying import items_against
 
 if TYPE_CHECKING:
-    from sqvalid.latent.result import FitResult
+    from sqvalid.latent.bootstrap import Bootstrap, Interval
 
 __all__ = [
+    "COEFFICIENTS",
+    "AlphaComparison",
+    "Coefficient",
+    "GapReliability",
+    "GeneralFactor",
+    "IntraclassCorrelation",
     "Reliability",
     "alpha_standard_error",
+    "assess_gap_reliability",
+    "assess_general_factor",
     "assess_reliability",
     "average_variance_extracted",
+    "check_dimensions",
+    "compare_alphas",
     "correlation_from_covariance",
     "cronbach_alpha",
+    "difference_reliability",
     "feldt_interval",
     "group_frames",
     "guttman_lambda6",
+    "intraclass_correlation",
     "item_rest_correlations",
     "item_total_correlations",
     "omega_total",
     "overlap_corrected_correlations",
     "squared_multiple_correlations",
     "standardized_alpha",
+    "stratified_alpha",
+    "weighted_composite_reliability",
     "weighted_variance_extracted",
 ]
 
 Array = npt.NDArray[np.float64]
+
+# More different answers than this are no ordered categories: their thresholds rest on too few.
+_MOST_CATEGORIES = 15
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -71,7 +121,8 @@ class Reliability(Result):
         median_inter_item_r signal_to_noise omega_total omega_total_implied
         composite_reliability ave ave_weighted``. ``omega_total`` divides by the observed variance
         of the sum score, ``omega_total_implied`` by the implied one. What a model is needed for
-        is NaN without one.
+        is NaN without one. With a bootstrap, ``omega_total`` and the columns after it have
+        ``_ci_lower`` and ``_ci_upper`` as well.
     items : pandas.DataFrame
         One row per group and item: ``group dimension item mean sd item_total_r
         item_total_r_std item_total_r_corrected item_rest_r alpha_if_deleted
@@ -81,12 +132,19 @@ class Reliability(Result):
         Coverage of the interval of alpha.
     diagnostics : tuple of Diagnostic
         Every undefined number has its reason here.
+    coefficients : pandas.DataFrame
+        Every coefficient with what it is, one row per group, dimension, coefficient and kind of
+        interval: ``group dimension coefficient estimate se ci_lower ci_upper interval metric
+        formula source``; see :data:`sqvalid.reliability.COEFFICIENTS`. `metric` says which sum
+        it belongs to: of the answers (``observed``), of standardised items, or of the responses
+        thought to lie behind ordered answers.
     """
 
     scales: pd.DataFrame
     items: pd.DataFrame
     level: float = 0.95
     diagnostics: tuple[Diagnostic, ...] = ()
+    coefficients: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def _headline(self) -> str:
         lowest = self.scales["alpha_raw"].min()
@@ -103,10 +161,22 @@ class Reliability(Result):
         return (
             Table(self.scales, formats=dict.fromkeys(units, "unit")),
             Table(self.items, formats=dict.fromkeys(item_units, "unit")),
+            *self._coefficient_table(),
         )
 
+    def _coefficient_table(self) -> tuple[Table, ...]:
+        if not len(self.coefficients):
+            return ()
+        units = dict.fromkeys(("estimate", "se", "ci_lower", "ci_upper"), "unit")
+        return (Table(self.coefficients, formats=units),)
+
     def _payload(self) -> Mapping[str, Any]:
-        return {"table": self.scales, "items": self.items, "level": self.level}
+        return {
+            "table": self.scales,
+            "items": self.items,
+            "coefficients": self.coefficients,
+            "level": self.level,
+        }
 
 
 _NOT_UNIT = {
@@ -121,46 +191,7 @@ _NOT_UNIT = {
 }
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """What is known about one dimension in one group."""
-
-    group: str
-    dimension: str
-    items: tuple[str, ...]
-    n_obs: int
-    covariance: Array  # divisor N - 1
-    means: Array | None
-    model: Mapping[str, float] = field(default_factory=dict)
-    loadings: Array | None = None
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "model", MappingProxyType(dict(self.model)))
-
-
-def group_frames(fit: FitResult, attribute: str) -> dict[str, pd.DataFrame]:
-    """Return a per-group property of a fit as a mapping, however many groups there are.
-
-    Parameters
-    ----------
-    fit : FitResult
-        One group or several.
-    attribute : str
-        ``"sample"``, ``"implied"``, ``"latent_covariance"`` or ``"latent_correlation"``.
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        Keyed by group label, in the order of the groups.
-    """
-    value = getattr(fit, attribute)
-    if isinstance(value, pd.DataFrame):
-        return {str(fit.group_labels[0]) if fit.group_labels else "": value}
-    return {str(label): frame for label, frame in value.items()}
-
-
-def _scale_rows(scale: _Scale, level: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _scale_rows(scale: Scale, level: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     covariance, k = scale.covariance, len(scale.items)
     correlation = correlation_from_covariance(covariance)
     off = correlation[np.tril_indices(k, -1)]
@@ -220,7 +251,7 @@ _MODEL_COLUMNS = (
 )
 
 
-def _scale_diagnostics(scale: _Scale, alpha: float) -> Iterator[Diagnostic]:
+def _scale_diagnostics(scale: Scale, alpha: float) -> Iterator[Diagnostic]:
     where = (scale.dimension,)
     group = {"group": scale.group, "dimension": scale.dimension}
     k = len(scale.items)
@@ -229,6 +260,10 @@ def _scale_diagnostics(scale: _Scale, alpha: float) -> Iterator[Diagnostic]:
         return
     if k == 2:
         yield Diagnostic("two_item_scale", "info", where, group)
+    if not sum_varies(scale.covariance):
+        yield Diagnostic("sum_does_not_vary", "problem", where, group)
+    if not is_regular(correlation_from_covariance(scale.covariance)):
+        yield Diagnostic("items_determine_each_other", "warning", where, group)
     if alpha < 0.0:
         yield Diagnostic("negative_alpha", "problem", where, {**group, "alpha": round(alpha, 3)})
     against = items_against(correlation_from_covariance(scale.covariance))
@@ -237,171 +272,17 @@ def _scale_diagnostics(scale: _Scale, alpha: float) -> Iterator[Diagnostic]:
         yield Diagnostic("item_against_scale", "warning", items, group)
 
 
-def _check_dimensions(
-    dimensions: Mapping[str, Sequence[str]] | None, available: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-    if not dimensions:
-        raise OptionError(
-            "Reliability needs to know which items belong together.",
-            remedy='Pass dimensions={"TAN": ["P1", "P2"], ...} or a Survey with an instrument.',
-        )
-    known = set(available)
-    checked: dict[str, tuple[str, ...]] = {}
-    for name, items in dimensions.items():
-        if isinstance(items, str) or not items:
-            raise OptionError(
-                f"Dimension {name!r} must list its items.",
-                remedy='Write dimensions={"TAN": ["P1", "P2"], ...}.',
-            )
-        absent = [item for item in items if item not in known]
-        if absent:
-            raise InputError(
-                f"Dimension {name!r} names items that are not in the data: {', '.join(absent)}.",
-                remedy="Correct the item names or the columns of the data.",
-            )
-        checked[str(name)] = tuple(items)
-    return checked
-
-
-def _scales_from_frame(
-    frame: pd.DataFrame, dimensions: Mapping[str, tuple[str, ...]]
-) -> Iterator[_Scale]:
-    for name, items in dimensions.items():
-        values = frame[list(items)].to_numpy(dtype=float)
-        complete = values[~np.isnan(values).any(axis=1)]
-        diagnostics: list[Diagnostic] = [Diagnostic("omega_needs_model", "info", (name,))]
-        if len(complete) < 2:
-            raise InputError(
-                f"Dimension {name!r} has {len(complete)} complete answers; two are the least.",
-                remedy="Check missing-value codes and column names of its items.",
-            )
-        constant = [
-            item for item, column in zip(items, complete.T, strict=True) if np.ptp(column) == 0.0
-        ]
-        if constant:
-            raise InputError(
-                f"Items of {name!r} have the same value for every respondent: "
-                f"{', '.join(constant)}.",
-                remedy="Leave them out: an item without variance measures nothing here.",
-            )
-        if len(complete) < len(values):
-            diagnostics.append(
-                Diagnostic(
-                    "rows_left_out",
-                    "info",
-                    (name,),
-                    {"n_used": len(complete), "n_total": len(values)},
-                )
-            )
-        centred = complete - complete.mean(axis=0)
-        yield _Scale(
-            group="",
-            dimension=name,
-            items=items,
-            n_obs=len(complete),
-            covariance=centred.T @ centred / (len(complete) - 1),
-            means=complete.mean(axis=0),
-            diagnostics=tuple(diagnostics),
-        )
-
-
-def _not_congeneric(parameters: pd.DataFrame, factor: str, items: tuple[str, ...]) -> str | None:
-    """Return the code of the reason why one factor does not own its items, or None."""
-    loadings = parameters[parameters["op"] == "=~"]
-    latents = set(loadings["lhs"])
-    if latents & set(items):
-        return "omega_second_order"
-    elsewhere = loadings[loadings["rhs"].isin(items) & (loadings["lhs"] != factor)]
-    if len(elsewhere) and (elsewhere["est"] != 0.0).any():
-        return "omega_cross_loading"
-    regressed = parameters[(parameters["op"] == "~") & parameters["lhs"].isin(items)]
-    if len(regressed):
-        return "omega_regressed_indicator"
-    return None
-
-
-def _scales_from_fit(
-    fit: FitResult, dimensions: Mapping[str, Sequence[str]] | None
-) -> Iterator[_Scale]:
-    table = fit.parameters
-    samples, implied = group_frames(fit, "sample"), group_frames(fit, "implied")
-    latent = group_frames(fit, "latent_covariance")
-    wanted = fit.indicators if dimensions is None else dimensions
-    unknown = [name for name in wanted if name not in fit.indicators]
-    if unknown:
-        raise OptionError(
-            f"The model has no factor {unknown[0]!r}.",
-            remedy=f"Its factors are: {', '.join(fit.indicators)}.",
-        )
-    unbiased = fit.options.get("likelihood") == "wishart"
-    for number, (label, sample) in enumerate(samples.items(), start=1):
-        rows = table[table["group"] == number]
-        n_obs = int(fit.n_obs_by_group.get(label, fit.n_obs))
-        to_unbiased = 1.0 if unbiased else n_obs / (n_obs - 1)
-        for factor in wanted:
-            # A covariate made latent by a regression has no indicators of its own.
-            items = tuple(fit.indicators[factor])
-            reason = _not_congeneric(rows, factor, items)
-            observed = tuple(item for item in items if item in sample.columns)
-            if len(observed) != len(items):
-                yield _Scale(
-                    label,
-                    factor,
-                    (),
-                    n_obs,
-                    np.empty((0, 0)),
-                    None,
-                    diagnostics=(Diagnostic("omega_second_order", "info", (factor,)),),
-                )
-                continue
-            covariance = sample.loc[list(items), list(items)].to_numpy(dtype=float)
-            model_covariance = implied[label].loc[list(items), list(items)].to_numpy(dtype=float)
-            own = rows[(rows["op"] == "=~") & (rows["lhs"] == factor)].set_index("rhs")
-            loadings = own.loc[list(items), "est"].to_numpy(dtype=float)
-            phi = float(latent[label].loc[[factor], [factor]].to_numpy(dtype=float).item())
-            standardized = loadings * np.sqrt(max(phi, 0.0)) / np.sqrt(np.diag(model_covariance))
-            model: dict[str, float] = {}
-            diagnostics: tuple[Diagnostic, ...] = ()
-            if reason is not None:
-                diagnostics = (Diagnostic(reason, "info", (factor,)),)
-            elif len(items) > 1:
-                model = {
-                    "omega_total": omega_total(loadings, covariance, phi),
-                    "omega_total_implied": omega_total(loadings, model_covariance, phi),
-                    "composite_reliability": omega_total(
-                        standardized, correlation_from_covariance(model_covariance)
-                    ),
-                    "ave": average_variance_extracted(standardized),
-                    "ave_weighted": weighted_variance_extracted(loadings, covariance, phi),
-                }
-            yield _Scale(
-                group=label if len(samples) > 1 else "",
-                dimension=factor,
-                items=items,
-                n_obs=n_obs,
-                covariance=covariance * to_unbiased,
-                means=_sample_means(fit, label, items),
-                model=model,
-                loadings=standardized,
-                diagnostics=diagnostics,
-            )
-
-
-def _sample_means(fit: FitResult, label: str, items: tuple[str, ...]) -> Array | None:
-    for block in fit.moments.blocks:
-        if str(block.group) == label or len(fit.moments.blocks) == 1:
-            if block.means is None:
-                return None
-            positions = [block.variables.index(item) for item in items]
-            return np.asarray(block.means)[positions]
-    return None
-
-
 def assess_reliability(
     source: Any,
     dimensions: Mapping[str, Sequence[str]] | None = None,
     *,
     level: float = 0.95,
+    ordinal: bool = False,
+    n_bootstrap: int = 0,
+    missing: str = "listwise",
+    seed: int = 20_261_125,
+    bootstrap: Bootstrap | None = None,
+    interval: Interval = "percentile",
 ) -> Reliability:
     """Assess the reliability of every dimension.
 
@@ -414,12 +295,27 @@ def assess_reliability(
     ----------
     source : FitResult, Survey, pandas.DataFrame or polars.DataFrame
         Where the numbers come from. Answers must be keyed: reverse-worded items turned.
-        Rows with a missing answer in a scale are left out of that scale and counted.
     dimensions : mapping of str to sequence of str, optional
         Items of each dimension. By default those of the survey's instrument, or the
         indicators of the model's factors.
     level : float
-        Coverage of the interval of alpha.
+        Coverage of the intervals.
+    ordinal : bool
+        Also treat answers as ordered: alpha and omega of the polychoric correlations, and the
+        omega of Green & Yang (2009) for the sum of the answers. Needs answers.
+    n_bootstrap : int
+        Resamples for bootstrap intervals of alpha; none by default. Needs answers.
+    missing : {"listwise", "em", "pairwise"}
+        Respondents with a missing answer in a scale: left out of it; kept by maximum likelihood
+        (EM), which asks that answers are missing at random; or kept for the pairs of items they
+        answered, as psych does. With the last two, intervals use the number of respondents
+        behind the sparsest pair of items, and those that need complete answers are not given.
+    seed : int
+        Of resamples, and of random split halves in scales of more than sixteen items.
+    bootstrap : Bootstrap, optional
+        Of the fit, from :func:`bootstrap_fit`: intervals of what the model is needed for.
+    interval : {"percentile", "basic", "normal", "bias_corrected", "bca"}
+        Kind of these intervals.
 
     Returns
     -------
@@ -428,7 +324,8 @@ def assess_reliability(
     Raises
     ------
     OptionError
-        No dimensions, or one without items, or a level outside (0, 1).
+        No dimensions, or one without items, a level outside (0, 1), or a bootstrap of another
+        fit.
     InputError
         An item is not there, is constant, or has fewer than two complete answers.
     """
@@ -436,8 +333,30 @@ def assess_reliability(
 
     if not 0.0 < level < 1.0:
         raise OptionError(f"level={level!r} must lie between 0 and 1.", remedy="Try level=0.95.")
+    check_choice("missing", missing, ("listwise", "em", "pairwise"))
+    if missing != "listwise" and (ordinal or n_bootstrap):
+        raise UnsupportedError(
+            "Ordinal coefficients and bootstrap intervals are made from complete answers.",
+            remedy="Leave missing out, or ordinal and n_bootstrap.",
+        )
+    if n_bootstrap < 0:
+        raise OptionError(f"n_bootstrap={n_bootstrap!r} is negative.", remedy="Try 5000, or 0.")
+    if bootstrap is not None and bootstrap.fit is not source:
+        raise OptionError(
+            "bootstrap= belongs to another fit.", remedy="Draw from this one: bootstrap_fit(fit)."
+        )
     if isinstance(source, FitResult):
-        scales = list(_scales_from_fit(source, dimensions))
+        if missing != "listwise":
+            raise OptionError(
+                f"missing={missing!r} is for answers, and a fit is given.",
+                remedy="Leave it out: the fit has dealt with missing answers.",
+            )
+        if ordinal or n_bootstrap:
+            raise UnsupportedError(
+                "Ordinal coefficients and bootstrap intervals need answers, not a fit.",
+                remedy="Pass the survey or frame, with dimensions={...}.",
+            )
+        scales = list(scales_from_fit(source, dimensions))
     else:
         from sqvalid.survey import Survey
 
@@ -445,16 +364,72 @@ def assess_reliability(
             source if isinstance(source, Survey) else Survey(source, dimensions=dimensions or {})
         )
         frame = survey.frame
-        chosen = _check_dimensions(
+        chosen = check_dimensions(
             survey.dimensions if dimensions is None else dimensions, list(frame.columns)
         )
-        scales = list(_scales_from_frame(frame, chosen))
-    return _assemble(scales, level)
+        scales = list(scales_from_frame(frame, chosen, missing))
+    found = _assemble(scales, level, ordinal, n_bootstrap, seed)
+    if bootstrap is None:
+        return found
+    from sqvalid.reliability.resampled import model_intervals
+
+    known = [
+        (str(row.get("group", "")), str(row["dimension"]))
+        for row in found.scales.to_dict("records")
+        if not np.isnan(row["ave"])
+    ]
+    ends = model_intervals(bootstrap, known, interval, level)
+    keys = [name for name in ("group", "dimension") if name in found.scales]
+    ends = ends.drop(columns=[name for name in ("group",) if name not in keys])
+    return replace(found, scales=found.scales.merge(ends, how="left", on=keys))
 
 
-def _assemble(scales: Sequence[_Scale], level: float) -> Reliability:
+def _coefficient_rows(
+    scale: Scale, level: float, ordinal: bool, n_bootstrap: int, seed: int
+) -> tuple[list[dict[str, Any]], list[Diagnostic]]:
+    """Rows of one scale for ``Reliability.coefficients``, and what is to be said about them."""
+    if len(scale.items) < 2 or not sum_varies(scale.covariance):
+        return [], []
+    rows = scale_coefficients(
+        scale.covariance,
+        scale.n_obs,
+        values=scale.values,
+        model=scale.model,
+        loadings=scale.loadings,
+        errors=scale.errors,
+        level=level,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    notes: list[Diagnostic] = []
+    if ordinal and scale.values is not None:
+        most = max(len(np.unique(column)) for column in scale.values.T)
+        if most > _MOST_CATEGORIES:
+            values = {"most": most, "allowed": _MOST_CATEGORIES}
+            notes.append(Diagnostic("ordinal_too_many", "warning", (scale.dimension,), values))
+        else:
+            correlation, thresholds, scores, empty = ordinal_structure(scale.values)
+            rows += ordinal_coefficients(correlation, thresholds, scores)
+            if empty:
+                notes.append(
+                    Diagnostic(
+                        "ordinal_empty_cells", "info", (scale.dimension,), {"n_cells": empty}
+                    )
+                )
+            if not is_regular(correlation):
+                notes.append(
+                    Diagnostic("ordinal_not_positive_definite", "warning", (scale.dimension,))
+                )
+    label = {"group": scale.group, "dimension": scale.dimension}
+    return [label | row for row in rows], notes
+
+
+def _assemble(
+    scales: Sequence[Scale], level: float, ordinal: bool, n_bootstrap: int, seed: int
+) -> Reliability:
     rows: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
+    coefficients: list[dict[str, Any]] = []
     diagnostics: list[Diagnostic] = []
     for scale in scales:
         diagnostics.extend(scale.diagnostics)
@@ -464,11 +439,16 @@ def _assemble(scales: Sequence[_Scale], level: float) -> Reliability:
         rows.append(row)
         items.extend(item_rows)
         diagnostics.extend(_scale_diagnostics(scale, row["alpha_raw"]))
+        found, notes = _coefficient_rows(scale, level, ordinal, n_bootstrap, seed)
+        coefficients.extend(found)
+        diagnostics.extend(notes)
     scale_frame, item_frame = pd.DataFrame(rows), pd.DataFrame(items)
+    coefficient_frame = pd.DataFrame(coefficients, columns=["group", "dimension", *COLUMNS])
     if not any(scale.group for scale in scales):
         scale_frame = scale_frame.drop(columns="group", errors="ignore")
         item_frame = item_frame.drop(columns="group", errors="ignore")
-    return Reliability(scale_frame, item_frame, level, _distinct(diagnostics))
+        coefficient_frame = coefficient_frame.drop(columns="group")
+    return Reliability(scale_frame, item_frame, level, _distinct(diagnostics), coefficient_frame)
 
 
 def _distinct(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

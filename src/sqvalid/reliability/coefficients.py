@@ -16,16 +16,54 @@ __all__ = [
     "cronbach_alpha",
     "feldt_interval",
     "guttman_lambda6",
+    "is_regular",
     "item_rest_correlations",
     "item_total_correlations",
     "omega_total",
     "overlap_corrected_correlations",
     "squared_multiple_correlations",
     "standardized_alpha",
+    "sum_varies",
     "weighted_variance_extracted",
 ]
 
 Array = npt.NDArray[np.float64]
+
+# Smallest eigenvalue of a correlation matrix that still counts as regular, and smallest share
+# of the item variances that the variance of their sum may be.
+_SINGULAR = 1e-12
+
+
+def sum_varies(covariance: Array) -> bool:
+    """Whether the sum of the items varies; without that nothing of it is reliable or not.
+
+    Parameters
+    ----------
+    covariance : ndarray (k, k)
+        Item covariances.
+
+    Returns
+    -------
+    bool
+        False for items that cancel each other, as an item and its reverse do.
+    """
+    return bool(covariance.sum() > _SINGULAR * np.trace(covariance))
+
+
+def is_regular(correlation: Array) -> bool:
+    """Whether a correlation matrix is positive definite to working accuracy.
+
+    Parameters
+    ----------
+    correlation : ndarray (k, k)
+        Item correlations.
+
+    Returns
+    -------
+    bool
+        False where an item is a sum of others.
+    """
+    return bool(np.linalg.eigvalsh(correlation)[0] > _SINGULAR * len(correlation))
 
 
 def correlation_from_covariance(covariance: Array) -> Array:
@@ -60,14 +98,15 @@ def cronbach_alpha(covariance: Array) -> float:
     Returns
     -------
     float
-        At most 1; negative when items disagree. NaN for fewer than two items.
+        At most 1; negative when items disagree. NaN for fewer than two items, and where their
+        sum does not vary.
 
     References
     ----------
     Cronbach (1951).
     """
     k = covariance.shape[0]
-    if k < 2:
+    if k < 2 or not sum_varies(covariance):
         return float("nan")
     return float(k / (k - 1) * (1.0 - np.trace(covariance) / covariance.sum()))
 
@@ -148,7 +187,7 @@ def alpha_standard_error(covariance: Array, n_obs: int) -> float:
     van Zyl, Neudecker & Nel (2000); Duhachek & Iacobucci (2004).
     """
     k = covariance.shape[0]
-    if k < 2:
+    if k < 2 or not sum_varies(covariance):
         return float("nan")
     total = float(covariance.sum())
     trace = float(np.trace(covariance))
@@ -172,7 +211,7 @@ def squared_multiple_correlations(correlation: Array) -> Array:
         NaN when the matrix is singular, as it is with two identical items.
     """
     k = correlation.shape[0]
-    if k < 2 or np.linalg.eigvalsh(correlation)[0] <= k * np.finfo(float).eps:
+    if k < 2 or not is_regular(correlation):
         return np.full(k, np.nan)
     inverse_diagonal = np.diag(np.linalg.solve(correlation, np.eye(k)))
     return np.asarray(1.0 - 1.0 / inverse_diagonal)
@@ -195,6 +234,8 @@ def guttman_lambda6(correlation: Array) -> float:
     ----------
     Guttman (1945).
     """
+    if not sum_varies(correlation):
+        return float("nan")
     smc = squared_multiple_correlations(correlation)
     return float(1.0 - (1.0 - smc).sum() / correlation.sum())
 
@@ -210,7 +251,10 @@ def item_total_correlations(covariance: Array) -> Array:
     Returns
     -------
     ndarray (k,)
+        NaN where the sum does not vary.
     """
+    if not sum_varies(covariance):
+        return np.full(covariance.shape[0], np.nan)
     return np.asarray(
         covariance.sum(axis=1) / np.sqrt(np.diag(covariance) * covariance.sum()),
     )
@@ -234,7 +278,7 @@ def item_rest_correlations(covariance: Array) -> Array:
     rest_variance = covariance.sum() - 2.0 * covariance.sum(axis=1) + variances
     product = variances * rest_variance
     result = np.full(covariance.shape[0], np.nan)
-    defined = product > 0.0
+    defined = rest_variance > _SINGULAR * variances.sum()
     result[defined] = with_rest[defined] / np.sqrt(product[defined])
     return result
 

@@ -39,8 +39,13 @@ def render_html(result: StudyResult) -> str:
     language = result.language
     return environment.get_template("report.html").render(
         title=result.title,
+        lang=language,
         language="zh-Hans" if language == "zh" else language,
         contents=wording.text("report.contents", language),
+        skip=wording.text("report.skip", language),
+        top=wording.text("report.top", language),
+        # Repeated on every screen and sheet: no number of such a page is about anybody.
+        banner=wording.text("report.banner", language) if result.simulated else "",
         foot=wording.text("report.foot", language, version=__version__),
         sections=build_sections(result),
     )

@@ -1,4 +1,4 @@
-"""The sections on the models: measurement, validity, structure, local fit.
+"""The sections on the models: measurement, structure, local fit.
 
 A section takes its words from :mod:`sqvalid.wording` and its numbers from the result; it
 computes nothing.
@@ -13,20 +13,31 @@ import numpy as np
 import pandas as pd
 
 from sqvalid import criteria
-from sqvalid.display import Table, format_number, format_p
-from sqvalid.findings import LARGE_RESIDUAL, Judgement, StudyResult, residual_correlations
-from sqvalid.report.blocks import Block, Callout, FigureBlock, Paragraph, Section, TableBlock
-from sqvalid.report.words import Words, judgement_table, make_section, show_interval, show_outcome
+from sqvalid.display import format_number, format_p
+from sqvalid.findings import (
+    LARGE_RESIDUAL,
+    Judgement,
+    StudyResult,
+    residual_correlations,
+    turnable_paths,
+)
+from sqvalid.report.blocks import Block, Callout, FigureBlock, Paragraph, Section
+from sqvalid.report.references import short_source
+from sqvalid.report.words import (
+    Words,
+    make_section,
+    show_against,
+    show_interval,
+    show_outcome,
+)
 
 if TYPE_CHECKING:
     from sqvalid.latent.result import FitResult
 
-__all__ = [
-    "local_fit_section",
-    "measurement_section",
-    "structure_section",
-    "validity_section",
-]
+__all__ = ["local_fit_section", "measurement_section", "parameter_rows", "structure_section"]
+
+MOST_ITEMS_MAPPED = 80
+"""Items of the largest map that can be read."""
 
 N_RESIDUALS = 10
 """Rows shown of the residual correlations and of the modification indices."""
@@ -62,12 +73,12 @@ def _fit_blocks(words: Words, fit: FitResult, judgements: Iterable[Judgement]) -
         rows.append(
             {
                 "rule": words.plain(f"criterion.{judgement.rule}"),
-                "value": judgement.value,
+                "value": show_against(judgement.value, rule.value),
                 "outcome": show_outcome(words, judgement),
-                "source": rule.source,
+                "source": short_source(rule.source),
             }
         )
-    blocks.append(words.table(pd.DataFrame(rows), words("fit.rules"), {"value": "unit"}))
+    blocks.append(words.table(pd.DataFrame(rows), words("fit.rules"), {"value": "right"}))
     suffix = "_robust" if not pd.isna(measures.get("rmsea_robust", np.nan)) else ""
     interval = show_interval(
         measures[f"rmsea_ci_lower{suffix}"], measures[f"rmsea_ci_upper{suffix}"], leading_zero=False
@@ -76,48 +87,101 @@ def _fit_blocks(words: Words, fit: FitResult, judgements: Iterable[Judgement]) -
     return blocks
 
 
-def _parameter_table(words: Words, fit: FitResult, operators: set[str], title: str) -> list[Block]:
+def parameter_rows(words: Words, fit: FitResult, operators: set[str]) -> pd.DataFrame:
+    """Return estimates with errors, intervals and standardised values, one row each.
+
+    Parameters
+    ----------
+    words : Words
+    fit : FitResult
+    operators : set of str
+        Which parameters.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group lhs rhs label est se z p ci std_all``; ``group`` only where there are several. A
+        fixed parameter has no error.
+    """
     table = fit.parameters
-    rows = table[table["op"].isin(operators)]
-    if operators == {"~~"}:
-        rows = rows[rows["lhs"] != rows["rhs"]]
-    if rows.empty:
-        return []
+    rows = table[table["op"].isin(operators)].reset_index(drop=True)
+    free = rows["free"] > 0
+    defined = rows["op"] == ":="
     shown = pd.DataFrame(
         {
             "lhs": rows["lhs"],
             "op": rows["op"],
             "rhs": rows["rhs"],
             "est": rows["est"],
-            "se": rows["se"].where(rows["free"] > 0),
+            "se": rows["se"].where(free | defined),
             "z": rows["z"],
             "p": rows["p"],
+            "ci": [
+                show_interval(lower, upper) if known and lower == lower else None
+                for lower, upper, known in zip(
+                    rows["ci_lower"], rows["ci_upper"], free | defined, strict=True
+                )
+            ],
             "std_all": rows["std_all"],
         }
-    ).reset_index(drop=True)
+    )
     if len(fit.group_labels) > 1:
         labels = [str(fit.group_labels[int(g) - 1]) for g in rows["group"]]
         shown.insert(0, "group", labels)
-    return [words.table(shown, title, {"z": "f2", "p": "p", "std_all": "unit"})]
+    return shown
+
+
+def _loadings(words: Words, fit: FitResult) -> list[Block]:
+    """Loadings, with the share of each item's variance that its factors explain."""
+    shown = parameter_rows(words, fit, {"=~"})
+    if shown.empty:
+        return []
+    value = fit.r_squared
+    by_group = value if isinstance(value, dict) else {str(fit.group_labels[0]): value}
+    groups = shown["group"] if "group" in shown else [str(fit.group_labels[0])] * len(shown)
+    shown["r_squared"] = [
+        float(by_group[group].get(item, np.nan))
+        for group, item in zip(groups, shown["rhs"], strict=True)
+    ]
+    shown = shown.drop(columns="op").rename(columns={"lhs": "factor", "rhs": "indicator"})
+    formats = {"z": "f2", "p": "p", "std_all": "unit", "r_squared": "unit2"}
+    return [words.table(shown, words("measurement.loadings"), formats)]
+
+
+def _defined(words: Words, fit: FitResult) -> list[Block]:
+    shown = parameter_rows(words, fit, {":="})
+    if shown.empty:
+        return []
+    shown = shown.drop(columns="op").rename(columns={"lhs": "name", "rhs": "expression"})
+    formats = {"z": "f2", "p": "p", "std_all": "unit"}
+    return [words.table(shown, words("structure.defined"), formats)]
+
+
+MOST_DIAGRAMS = 4
+"""Groups whose diagrams are drawn; the tables have them all."""
 
 
 def _diagram(words: Words, fit: FitResult, name: str) -> list[Block]:
     from sqvalid.plots import figure_svg, path_diagram
 
     blocks: list[Block] = []
-    for label in fit.group_labels:
+    for label in fit.group_labels[:MOST_DIAGRAMS]:
         caption = words(f"diagram.{name}")
         if len(fit.group_labels) > 1:
             caption = words("diagram.group", caption=caption, group=label)
         figure = path_diagram(fit, group=str(label))
         blocks.append(FigureBlock(figure_svg(figure, title=caption), caption))
+    if len(fit.group_labels) > MOST_DIAGRAMS:
+        told = words("diagram.first_groups", n=MOST_DIAGRAMS, of=len(fit.group_labels))
+        blocks.append(Paragraph(told, quiet=True))
     return blocks
 
 
 def measurement_section(result: StudyResult) -> Section:
-    """Show the measurement model: admissibility, fit, loadings, diagram."""
+    """Show the measurement model: identification, admissibility, fit, loadings, diagram."""
     words, fit = Words(result.language), result.measurement
     blocks: list[Block] = [Paragraph(words("measurement.intro"))]
+    blocks.append(_identification(words, fit))
     blocks += words.callouts(fit.diagnostics)
     sound = fit.converged and fit.admissible
     blocks.append(
@@ -126,81 +190,47 @@ def measurement_section(result: StudyResult) -> Section:
         else Callout("problem", words("measurement.inadmissible"))
     )
     blocks += _fit_blocks(words, fit, result.ledger.link("fit").judgements)
-    blocks += _parameter_table(words, fit, {"=~"}, words("measurement.loadings"))
+    blocks += _loadings(words, fit)
     blocks.append(Paragraph(words("measurement.note"), quiet=True))
     blocks += _diagram(words, fit, "measurement")
+    if result.efa is None:
+        blocks += _loading_map(words, fit)
     return make_section(words, "measurement", blocks)
 
 
-# --- validity ----------------------------------------------------------------------------
-
-
-def validity_section(result: StudyResult) -> Section | None:
-    """Show the evidence on convergence and distinctness of the factors."""
-    found = result.validity
-    if found is None:
-        return None
-    words = Words(result.language)
-    blocks: list[Block] = [Paragraph(words("validity.intro"))]
-    blocks += words.callouts(found.diagnostics)
-    for label, matrix in found.matrix.items():
-        title = words("validity.matrix")
-        if len(found.matrix) > 1:
-            title = words("diagram.group", caption=title, group=label)
-        formats = dict.fromkeys(map(str, matrix.columns), "unit2")
-        blocks.append(TableBlock(Table(matrix, title, formats)))
-    blocks.append(Paragraph(words("validity.matrix_note"), quiet=True))
-    if len(found.pairs):
-        blocks += _pair_tables(words, result)
-    convergence = [
-        j
-        for link in result.ledger.links
-        if link.name == "convergence"
-        for j in link.judgements
-        if j.outcome != "met"
-    ]
-    if convergence:
-        blocks.append(judgement_table(words, convergence, words("validity.convergence")))
-    elif any(link.name == "convergence" for link in result.ledger.links):
-        blocks.append(Paragraph(words("validity.convergence_met")))
-    return make_section(words, "validity", blocks)
-
-
-def _pair_tables(words: Words, result: StudyResult) -> list[Block]:
-    found = result.validity
-    if found is None:
-        return []
-    pairs = found.pairs
-    frame = pairs[[c for c in ("group", "factor_a", "factor_b", "correlation") if c in pairs]]
-    if pairs["se"].notna().any():
-        frame = frame.assign(
-            interval=[
-                show_interval(lower, upper, 2, leading_zero=False)
-                for lower, upper in zip(
-                    pairs["simultaneous_lower"], pairs["simultaneous_upper"], strict=True
-                )
-            ]
+def _identification(words: Words, fit: FitResult) -> Paragraph:
+    """Say what the data give, what the model asks for, and how factors get their scale."""
+    if fit.options["std_lv"]:
+        scale = "unit"
+    else:
+        scale = "effect" if fit.options["effect_coding"] else "marker"
+    df = f"{fit.fit_measures['df']:g}"
+    return Paragraph(
+        words(
+            "measurement.identification",
+            npar=fit.n_free,
+            df=df,
+            constraints=len(fit.constraints),
+            scale=words(f"measurement.scale_{scale}"),
         )
-    frame = frame.assign(htmt=pairs["htmt"], htmt2=pairs["htmt2"])
-    if pairs["unity_p"].notna().any():
-        frame = frame.assign(unity_chisq=pairs["unity_chisq"], unity_p=pairs["unity_p"])
-    formats = {"unity_p": "p", "unity_chisq": "f1"}
-    formats |= dict.fromkeys(("correlation", "htmt", "htmt2"), "unit")
-    distinctness = result.ledger.link("distinctness").judgements
-    outcomes = {(j.subject, j.rule): show_outcome(words, j) for j in distinctness}
-    subjects = list(dict.fromkeys(j.subject for j in distinctness))
-    rules = ("fornell_larcker", "htmt_distinct", "latent_correlation")
-    judged = pd.DataFrame(
-        {
-            "subject": [" / ".join(subject) for subject in subjects],
-            **{f"rule_{rule}": [outcomes[s, rule] for s in subjects] for rule in rules},
-        }
     )
-    return [
-        words.table(frame, words("validity.pairs"), formats),
-        Paragraph(words("validity.pairs_note"), quiet=True),
-        words.table(judged, words("validity.rules")),
-    ]
+
+
+def _loading_map(words: Words, fit: FitResult) -> list[Block]:
+    """Standardised loadings by colour, where there is more than one factor and one group."""
+    from sqvalid.plots import figure_svg, loading_map
+
+    table = fit.parameters
+    rows = table[(table["op"] == "=~") & (table["group"] == 1)]
+    if len(fit.group_labels) > 1 or rows["lhs"].nunique() < 2:
+        return []
+    items = list(dict.fromkeys(rows["rhs"]))
+    factors = list(dict.fromkeys(rows["lhs"]))
+    frame = pd.DataFrame(np.nan, items, factors)
+    for lhs, rhs, value in rows[["lhs", "rhs", "std_all"]].itertuples(index=False):
+        frame.loc[rhs, lhs] = value
+    caption = words("measurement.map")
+    return [FigureBlock(figure_svg(loading_map(frame), title=caption), caption)]
 
 
 # --- structure ---------------------------------------------------------------------------
@@ -223,13 +253,27 @@ def structure_section(result: StudyResult) -> Section | None:
     blocks += words.callouts(fit.diagnostics)
     blocks += _fit_blocks(words, fit, link.judgements)
     blocks += _path_table(words, result)
+    blocks += _direction(words, fit)
     blocks += _explained_table(words, fit)
     if result.effects is not None:
         blocks += words.callouts(result.effects.diagnostics)
         blocks += _effect_table(words, result)
-    blocks += _parameter_table(words, fit, {":="}, words("structure.defined"))
+    blocks += _defined(words, fit)
     blocks += _diagram(words, fit, "structural")
     return make_section(words, "structure", blocks)
+
+
+def _direction(words: Words, fit: FitResult) -> list[Block]:
+    """Say which arrows the answers could not have put in this direction."""
+    if not (fit.parameters["op"] == "~").any():
+        return []
+    turned = turnable_paths(fit)
+    if turned is None:
+        return [Paragraph(words("structure.direction_unknown"))]
+    if not turned:
+        return [Paragraph(words("structure.direction_fixed"))]
+    arrows = words.join(f"{cause} → {effect}" for cause, effect in turned)
+    return [Callout("info", words("structure.direction", arrows=arrows))]
 
 
 def _path_table(words: Words, result: StudyResult) -> list[Block]:
@@ -245,6 +289,10 @@ def _path_table(words: Words, result: StudyResult) -> list[Block]:
             "path": direct["source"] + " → " + direct["target"],
             "est": direct["est"],
             "se": direct["se"],
+            "ci": [
+                show_interval(lower, upper)
+                for lower, upper in zip(direct["ci_lower"], direct["ci_upper"], strict=True)
+            ],
             "p": direct["p"],
             "est_std": direct["est_std"],
             "ci_std": [
@@ -325,6 +373,17 @@ def _effect_table(words: Words, result: StudyResult) -> list[Block]:
 # --- local fit ---------------------------------------------------------------------------
 
 
+_ARROWS = {"=~": " → ", "~~": " ↔ "}
+
+
+def _parameters(table: pd.DataFrame) -> list[str]:
+    """Write parameters as arrows: what is explained stands at the right."""
+    return [
+        f"{rhs} → {lhs}" if op == "~" else f"{lhs}{_ARROWS.get(op, f' {op} ')}{rhs}"
+        for lhs, op, rhs in table[["lhs", "op", "rhs"]].itertuples(index=False)
+    ]
+
+
 def local_fit_section(result: StudyResult) -> Section:
     """Show where the models miss the data."""
     from sqvalid.plots import figure_svg, residual_map
@@ -350,17 +409,25 @@ def local_fit_section(result: StudyResult) -> Section:
             )
         )
         caption = words("local.residuals", model=title, n=N_RESIDUALS)
-        blocks.append(words.table(residuals.head(N_RESIDUALS), caption, {"residual": "unit"}))
+        largest = residuals.head(N_RESIDUALS).reset_index(drop=True)
+        largest.insert(0, "pair", largest["lhs"] + " – " + largest["rhs"])
+        largest = largest.drop(columns=["lhs", "rhs"])
+        blocks.append(words.table(largest, caption, {"residual": "unit"}))
         indices = fit.modification_indices().sort_values("mi", ascending=False, kind="stable")
-        columns = ["lhs", "op", "rhs", "mi", "epc", "sepc_all"]
+        indices = indices.head(N_RESIDUALS).reset_index(drop=True)
+        indices["parameter"] = _parameters(indices)
+        columns = ["parameter", "mi", "epc", "sepc_all"]
         if len(fit.group_labels) > 1:
             columns.insert(0, "group")
-        indices = indices[columns].head(N_RESIDUALS).reset_index(drop=True)
+            indices["group"] = [str(fit.group_labels[int(g) - 1]) for g in indices["group"]]
+        indices = indices[columns]
         caption = words("local.indices", model=title, n=N_RESIDUALS)
         blocks.append(words.table(indices, caption, {"mi": "f2"}))
     blocks.append(Paragraph(words("local.note"), quiet=True))
     residual = result.measurement.residuals("cor")
     by_group = residual if isinstance(residual, dict) else {"": residual}
+    if len(by_group) > MOST_DIAGRAMS or len(result.measurement.observed) > MOST_ITEMS_MAPPED:
+        by_group = {}
     for label, matrix in by_group.items():
         caption = words("local.map")
         if len(by_group) > 1:

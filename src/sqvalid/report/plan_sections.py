@@ -1,4 +1,4 @@
-"""The sections about the plan: the three answers, who was left out, rivals, hypotheses, groups."""
+"""The sections about the plan: the three answers, rivals, hypotheses, groups."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from sqvalid import wording
 from sqvalid.display import format_number, format_p
 from sqvalid.findings import Answer, StudyResult
 from sqvalid.report.blocks import AnswerBlock, Block, Callout, Paragraph, Section
-from sqvalid.report.words import Words, make_section, show_interval
+from sqvalid.report.words import Words, make_section, show_against, show_arrows, show_interval
 
 __all__ = [
     "answers_section",
-    "flow_blocks",
     "hypotheses_section",
     "invariance_section",
     "rivals_section",
@@ -58,10 +57,10 @@ def _line(words: Words, answer: Answer) -> str:
         return words("answers.none")
     if answer.question == "reproduced":
         rule = words.plain(f"criterion.{answer.measure}")
-        value = format_number(answer.value, leading_zero=False)
+        value = show_against(answer.value, answer.threshold)
         return words.plain("answer.line.rule", rule=rule, value=value)
     if answer.question == "distinct":
-        value = format_number(answer.value, 2, leading_zero=False)
+        value = show_against(answer.value, answer.threshold, 2)
         threshold = format_number(answer.threshold, 2, leading_zero=False)
         return words.plain("answer.line.pair", value=value, threshold=threshold)
     return words.plain(
@@ -72,96 +71,10 @@ def _line(words: Words, answer: Answer) -> str:
     )
 
 
-# --- respondents -------------------------------------------------------------------------
-
-
-def flow_blocks(result: StudyResult) -> list[Block]:
-    """Received, left out by which rule, analysed; flags; results with and without them."""
-    words = Words(result.language)
-    blocks: list[Block] = []
-    if result.n_received and result.flow:
-        left = result.n_received
-        rows: list[dict[str, object]] = [
-            {"step": words("flow.received"), "threshold": None, "n_respondents": left}
-        ]
-        for step in result.flow:
-            left -= step.n_excluded
-            rule = words.plain(f"screening_rule.{step.rule}")
-            rows.append(
-                {
-                    "step": words("flow.rule", rule=rule),
-                    "threshold": step.threshold,
-                    "n_respondents": -step.n_excluded,
-                }
-            )
-        rows.append({"step": words("flow.analysed"), "threshold": None, "n_respondents": left})
-        blocks.append(words.table(pd.DataFrame(rows), words("flow.table")))
-    if result.screening is not None:
-        table = result.screening.rules
-        applied = table[table["applied"]]
-        shown: list[dict[str, object]] = [
-            {
-                "rule": words.plain(f"screening_rule.{row['rule']}"),
-                "threshold": row["threshold"],
-                "n_flagged": int(row["n_flagged"]),
-                "source": row["source"],
-            }
-            for row in applied.to_dict("records")
-        ]
-        if shown:
-            blocks.append(words.table(pd.DataFrame(shown), words("flow.flags")))
-        flagged = int(result.screening.flagged.sum())
-        n = len(result.screening.flagged)
-        blocks.append(Paragraph(words("flow.advice", flagged=flagged, n=n), quiet=True))
-        mcar = result.screening.mcar
-        if mcar is not None and mcar.df > 0:
-            blocks.append(
-                Paragraph(
-                    words(
-                        "flow.little",
-                        chisq=format_number(mcar.chisq, 2),
-                        df=mcar.df,
-                        p=format_p(mcar.p),
-                    )
-                )
-            )
-        blocks += words.callouts(result.screening.diagnostics)
-    if result.sensitivity is not None:
-        frame = result.sensitivity.reset_index()
-        blocks.append(words.table(frame, words("flow.sensitivity")))
-        blocks.append(Paragraph(words("flow.sensitivity_note"), quiet=True))
-    if result.missing_methods is not None:
-        blocks += _missing_methods(words, result.missing_methods)
-    return blocks
-
-
-def _missing_methods(words: Words, frame: pd.DataFrame) -> list[Block]:
-    """Every verdict under either treatment of missing answers."""
-    rows = []
-    for row in frame.to_dict("records"):
-        kind = "answer.verdict" if row["kind"] == "answer" else "hypothesis_verdict"
-        name = row["name"]
-        if row["kind"] == "answer":
-            name = words.plain(f"answer.question.{name}")
-        shown = {
-            method: words.plain(f"{kind}.{row[method]}") if row[method] else ""
-            for method in ("listwise", "fiml")
-        }
-        rows.append({"subject": name, **shown})
-    turned = int(((frame["listwise"] != frame["fiml"]) & (frame["fiml"] != "")).sum())
-    key = "flow.methods_differ" if turned else "flow.methods_agree"
-    return [
-        words.table(pd.DataFrame(rows), words("flow.methods")),
-        Paragraph(words(key, n=turned), quiet=not turned),
-    ]
-
-
 # --- rivals ------------------------------------------------------------------------------
 
-_RIVAL_COLUMNS = (
-    "model", "npar", "df", "chisq", "cfi", "rmsea", "srmr", "bic", "admissible", "delta_chisq",
-    "delta_df", "delta_p", "equivalence_class", "reason",
-)  # fmt: skip
+_RIVAL_FIT = ("model", "npar", "df", "chisq", "cfi", "rmsea", "srmr", "bic", "admissible")
+_RIVAL_DIFFERENCES = ("model", "delta_chisq", "delta_df", "delta_p", "reason")
 
 
 def rivals_section(result: StudyResult) -> Section | None:
@@ -178,7 +91,7 @@ def rivals_section(result: StudyResult) -> Section | None:
         other = words.plain("rival_reason.other", reason=code)
         return words.plain(key) if key in known else other
 
-    frame["reason"] = [reason(code) if code else "" for code in frame["reason"]]
+    frame["reason"] = [reason(code) if code else None for code in frame["reason"]]
     for name in ("npar", "df", "delta_df"):
         frame[name] = frame[name].astype("Int64")
     frame["admissible"] = [
@@ -186,9 +99,20 @@ def rivals_section(result: StudyResult) -> Section | None:
     ]
     formats = dict.fromkeys(("cfi", "rmsea", "srmr"), "unit") | {"delta_p": "p"}
     formats |= {"chisq": "f2", "bic": "f1", "delta_chisq": "f2"}
+    if "planned" in frame and not frame["planned"].all():
+        frame["model"] = [
+            name if planned else words("rivals.unplanned", model=name)
+            for name, planned in zip(frame["model"], frame["planned"], strict=True)
+        ]
     blocks: list[Block] = [
-        words.table(frame[list(_RIVAL_COLUMNS)], words("rivals.table"), formats),
+        words.table(frame[list(_RIVAL_FIT)], words("rivals.table"), formats),
+        words.table(
+            frame.loc[~frame["primary"], list(_RIVAL_DIFFERENCES)].reset_index(drop=True),
+            words("rivals.differences"),
+            formats,
+        ),
         Paragraph(words("rivals.note"), quiet=True),
+        Paragraph(words("rivals.one_factor"), quiet=True),
     ]
     if not result.measurement.admissible:
         blocks.append(Callout("warning", words("rivals.inadmissible_baseline")))
@@ -211,15 +135,24 @@ def hypotheses_section(result: StudyResult) -> Section | None:
         head = {"hypothesis": row["id"]} | ({"group": row["group"]} if several else {})
         reason = words.plain(f"hypothesis_reason.{row['reason']}")
         if row["about"]:
-            reason = words("outcome_because", outcome=reason, reason=row["about"])
+            reason = words("outcome_because", outcome=reason, reason=show_arrows(str(row["about"])))
         verdict = words.plain(f"hypothesis_verdict.{row['verdict']}")
-        verdicts.append({**head, "words": row["statement"], "verdict": verdict, "reason": reason})
+        verdicts.append(
+            {
+                **head,
+                "words": show_arrows(str(row["statement"])),
+                "verdict": verdict,
+                "reason": reason,
+            }
+        )
         numbers.append(
             {
                 **head,
                 "est": row["estimate"],
                 "se": row["se"],
-                "ci": show_interval(row["ci_lower"], row["ci_upper"]),
+                "ci": None
+                if pd.isna(row["ci_lower"]) and pd.isna(row["ci_upper"])
+                else show_interval(row["ci_lower"], row["ci_upper"]),
                 "ci_level": row["level"],
                 "est_std": row["std_estimate"],
                 "p": row["p"],
@@ -235,6 +168,7 @@ def hypotheses_section(result: StudyResult) -> Section | None:
         words.table(pd.DataFrame(verdicts), words("hypotheses.table")),
         words.table(pd.DataFrame(numbers), words("hypotheses.numbers"), formats),
         Paragraph(words("hypotheses.numbers_note"), quiet=True),
+        Paragraph(words("hypotheses.refusals"), quiet=True),
     ]
     return make_section(words, "hypotheses", blocks)
 
@@ -254,7 +188,7 @@ def invariance_section(result: StudyResult) -> Section | None:
         key = f"invariance_reason.{'after' if reason.startswith('after_') else reason}"
         if key not in wording.keys(result.language):
             key = f"criterion_reason.{reason}"
-        because = words.plain(key) if reason else ""
+        because = words.plain(key) if reason else None
         measures = ("df", "chisq", "cfi", "rmsea", "srmr")
         deltas = ("delta_chisq", "delta_df", "delta_p", "delta_cfi", "delta_rmsea", "delta_srmr")
         rows.append(

@@ -13,36 +13,41 @@ import numpy as np
 import pandas as pd
 
 from sqvalid.display import Table, json_safe
-from sqvalid.findings import Judgement, Link, StudyResult
+from sqvalid.findings import Judgement, Link, StudyResult, confounded_dimensions
 from sqvalid.report.blocks import Block, Callout, CodeBlock, Paragraph, Section, TableBlock
+from sqvalid.report.checklist import checklist_block
+from sqvalid.report.data_sections import data_section, items_section, missing_section
+from sqvalid.report.exploratory_section import exploratory_section
 from sqvalid.report.model_sections import (
     local_fit_section,
     measurement_section,
+    parameter_rows,
     structure_section,
-    validity_section,
 )
 from sqvalid.report.plan_sections import (
     answers_section,
-    flow_blocks,
     hypotheses_section,
     invariance_section,
     rivals_section,
 )
-from sqvalid.report.words import Words, make_section, show_interval
+from sqvalid.report.references import bibliography
+from sqvalid.report.validity_section import validity_section
+from sqvalid.report.words import Words, make_section
 from sqvalid.second_opinion import NOT_COMPARED
 
 __all__ = ["SECTIONS", "build_sections"]
+
+MATRIX_COLUMNS = 12
+"""Columns of a covariance matrix beside each other."""
 
 
 # --- what this is ------------------------------------------------------------------------
 
 
 def about_section(result: StudyResult) -> Section:
-    """Say what the report is, how far its chain of verdicts holds, and what it does not say."""
+    """Say what was planned, how far the chain of verdicts holds, and what is not said."""
     words = Words(result.language)
     blocks: list[Block] = []
-    if result.simulated and not result.answers:
-        blocks.append(Callout("problem", words("about.simulated")))
     fit = result.measurement
     blocks.append(
         Paragraph(
@@ -55,13 +60,23 @@ def about_section(result: StudyResult) -> Section:
             )
         )
     )
-    if result.instrument is not None:
-        name = result.instrument.name.get(result.language, result.instrument.id)
-        blocks.append(
-            Paragraph(words("about.instrument", name=name, source=result.instrument.source))
-        )
-        if any(item.wording_status == "paraphrase" for item in result.instrument.items):
+    instrument = result.instrument
+    if instrument is not None:
+        name = instrument.name.get(result.language, instrument.id)
+        blocks.append(Paragraph(words("about.instrument", name=name, source=instrument.source)))
+        asked = [item for item in instrument.items if item.id in fit.observed]
+        statuses = {item.wording_status for item in asked}
+        if "paraphrase" in statuses:
             blocks.append(Callout("info", words("about.paraphrase")))
+        elif "adapted" in statuses:
+            blocks.append(Callout("info", words.plain("instrument.status.adapted")))
+        # An instrument that mixes wording and content in its key cannot separate the two.
+        backward = confounded_dimensions(instrument, fit.indicators)
+        if backward:
+            blocks.append(
+                Callout("warning", words("about.confounded", factors=words.join(backward)))
+            )
+    blocks += _plan(words, result)
     rows = [
         {
             "link": words(f"link.{link.name}"),
@@ -74,6 +89,26 @@ def about_section(result: StudyResult) -> Section:
     blocks.append(Paragraph(words("about.chain_note"), quiet=True))
     blocks.append(Callout("info", words("about.refusals")))
     return make_section(words, "about", blocks)
+
+
+def _plan(words: Words, result: StudyResult) -> list[Block]:
+    """What the plan states, what was added to it, and what the answers were for."""
+    n_rivals = 0 if result.rivals is None else len(result.rivals.frame) - 1
+    stated = result.hypotheses is not None and "hypotheses" not in result.unplanned
+    n_hypotheses = (
+        result.hypotheses.frame["id"].nunique() if stated and result.hypotheses is not None else 0
+    )
+    found = result.exploration is not None and result.exploration.proposal is not None
+    key = "plan_found" if found else "plan"
+    blocks: list[Block] = [
+        Paragraph(words(f"about.{key}", rivals=n_rivals, hypotheses=n_hypotheses)),
+        Paragraph(words(f"about.role_{result.role}")),
+    ]
+    if result.unplanned:
+        known = [words("about.unplanned_paths") if n == "hypotheses" else n
+                 for n in result.unplanned]  # fmt: skip
+        blocks.append(Callout("info", words("about.unplanned", names=words.join(known))))
+    return blocks
 
 
 def _because(words: Words, link: Link) -> str:
@@ -91,85 +126,6 @@ def _counts(judgements: Iterable[Judgement]) -> dict[str, int]:
         "not_met": outcomes.count("not_met"),
         "not_judged": outcomes.count("not_judged"),
     }
-
-
-# --- data --------------------------------------------------------------------------------
-
-
-def data_section(result: StudyResult) -> Section:
-    """Tell where the answers came from and how many of them the models used."""
-    words = Words(result.language)
-    blocks: list[Block] = []
-    if result.survey is None:
-        blocks.append(
-            Paragraph(
-                words("data.matrix", file=result.provenance["file"], n=result.measurement.n_obs)
-            )
-        )
-    else:
-        blocks += [Paragraph(entry.sentence(result.language)) for entry in result.survey.audit]
-    rows = []
-    for name, fit in (("measurement", result.measurement), ("structural", result.structural)):
-        if fit is not None:
-            rows.append(
-                {
-                    "model": words(f"model.{name}"),
-                    "n_received": fit.n_received,
-                    "n_obs": fit.n_obs,
-                    "n_left_out": fit.n_received - fit.n_obs,
-                }
-            )
-    blocks.append(words.table(pd.DataFrame(rows), words("data.flow")))
-    if result.measurement.options["missing"] == "fiml":
-        blocks.append(Paragraph(words("data.fiml"), quiet=True))
-    elif any(row["n_left_out"] for row in rows):
-        blocks.append(Paragraph(words("data.listwise"), quiet=True))
-    sizes = result.measurement.n_obs_by_group
-    if len(sizes) > 1:
-        groups = pd.DataFrame({"group": list(map(str, sizes)), "n_obs": list(sizes.values())})
-        blocks.append(words.table(groups, words("data.groups")))
-    blocks += flow_blocks(result)
-    blocks += words.callouts(result.notes)
-    blocks.append(Paragraph(words("data.sha256", sha256=result.provenance["sha256"]), quiet=True))
-    return make_section(words, "data", blocks)
-
-
-# --- items and reliability ---------------------------------------------------------------
-
-
-def items_section(result: StudyResult) -> Section | None:
-    """Show item statistics and the reliability of the dimensions."""
-    model = None if result.validity is None else result.validity.reliability
-    source = model if result.items is None else result.items
-    if source is None:
-        return None
-    words = Words(result.language)
-    blocks: list[Block] = [Paragraph(words("items.intro"))]
-    frame = source.items
-    keep = ["group", "dimension", "item", "mean", "sd", "item_rest_r", "alpha_if_deleted"]
-    if frame["mean"].isna().all():
-        keep.remove("mean")
-    table = frame[[column for column in keep if column in frame]]
-    formats = {"mean": "f2", "sd": "f2", "item_rest_r": "unit", "alpha_if_deleted": "unit"}
-    blocks.append(words.table(table, words("items.table"), formats))
-    scales = source.scales if model is None else model.scales
-    shown = scales[[c for c in ("group", "dimension", "n_items", "alpha_raw") if c in scales]]
-    shown = shown.assign(
-        alpha_ci=[
-            show_interval(lower, upper, leading_zero=False)
-            for lower, upper in zip(scales["alpha_ci_lower"], scales["alpha_ci_upper"], strict=True)
-        ]
-    )
-    for column in ("omega_total", "composite_reliability", "ave"):
-        shown[column] = scales[column]
-    units = ("alpha_raw", "omega_total", "composite_reliability", "ave")
-    blocks.append(words.table(shown, words("items.reliability"), dict.fromkeys(units, "unit")))
-    blocks.append(Paragraph(words("items.note"), quiet=True))
-    diagnostics = [*source.diagnostics, *(() if model is None else model.diagnostics)]
-    hidden = {"omega_needs_model", "rows_left_out"} if model is not None else set()
-    unique = {repr(d): d for d in diagnostics if d.code not in hidden}
-    blocks += words.callouts(unique.values())
-    return make_section(words, "items", blocks)
 
 
 # --- second opinion ----------------------------------------------------------------------
@@ -211,13 +167,16 @@ def second_opinion_section(result: StudyResult) -> Section | None:
 
 
 def appendix_section(result: StudyResult) -> Section:
-    """Give what is needed to do it again: models, options, versions, matrix."""
+    """Give what is needed to do it again: models, estimates, options, versions, matrix, sources."""
     words = Words(result.language)
     blocks: list[Block] = [
+        checklist_block(words, result),
+        Paragraph(words("appendix.checklist_note"), quiet=True),
         CodeBlock(result.measurement_text.strip(), words("model.measurement")),
     ]
     if result.structural is not None:
         blocks.append(CodeBlock(result.structural_text.strip(), words("model.structural")))
+    blocks += _all_estimates(words, result)
     options = json_safe(
         {k: result.measurement.options[k] for k in sorted(result.measurement.options)}
     )
@@ -235,28 +194,82 @@ def appendix_section(result: StudyResult) -> Section:
             for inner, setting in flat.items()
         ]
     blocks.append(words.table(pd.DataFrame(rows), words("appendix.provenance")))
+    if result.survey is not None and result.survey.audit:
+        trail = [
+            {"step": str(k), "what": entry.sentence(result.language)}
+            for k, entry in enumerate(result.survey.audit, 1)
+        ]
+        blocks.append(words.table(pd.DataFrame(trail), words("appendix.audit")))
+    blocks += _matrices(words, result)
+    blocks.append(CodeBlock(bibliography(result), words("appendix.references"), "bibtex"))
+    return make_section(words, "appendix", blocks)
+
+
+def _all_estimates(words: Words, result: StudyResult) -> list[Block]:
+    """Every parameter of the main model that no table above has."""
+    fit = result.measurement if result.structural is None else result.structural
+    operators = {"~~", "~1"} if result.structural is None else {"=~", "~~", "~1"}
+    rows = parameter_rows(words, fit, operators)
+    if rows.empty:
+        return []
+    signs = {"=~": " → ", "~~": " ↔ "}
+    shares = fit.r_squared
+    explained = set((next(iter(shares.values())) if isinstance(shares, dict) else shares).index)
+    parameter = [
+        words("appendix.intercept_of" if lhs in explained else "appendix.mean_of", name=lhs)
+        if op == "~1"
+        else words("appendix.residual_of" if lhs in explained else "appendix.variance_of", name=lhs)
+        if op == "~~" and lhs == rhs
+        else f"{lhs}{signs[op]}{rhs}"
+        for lhs, op, rhs in rows[["lhs", "op", "rhs"]].itertuples(index=False)
+    ]  # fmt: skip
+    rows = rows.drop(columns=["lhs", "op", "rhs"])
+    rows.insert(int("group" in rows), "parameter", parameter)
+    name = "measurement" if result.structural is None else "structural"
+    title = words("appendix.estimates", model=words(f"model.{name}"))
+    formats = {"z": "f2", "p": "p", "std_all": "unit"}
+    return [words.table(rows, title, formats)]
+
+
+def _matrices(words: Words, result: StudyResult) -> list[Block]:
+    """The sample covariances, with numbers instead of names at the head of the columns."""
     sample = result.measurement.sample
-    by_group = sample if isinstance(sample, dict) else {"": sample}
+    sizes = result.measurement.n_obs_by_group
+    by_group = sample if isinstance(sample, dict) else {next(iter(sizes)): sample}
+    blocks: list[Block] = []
     for label, frame in by_group.items():
-        title = words("appendix.covariance", n=result.measurement.n_obs)
+        title = words("appendix.covariance", n=sizes[label])
         if len(by_group) > 1:
             title = words("diagram.group", caption=title, group=label)
-        lower = frame.where(np.tri(len(frame), dtype=bool))
-        blocks.append(TableBlock(Table(lower, title, dict.fromkeys(map(str, frame.columns), "f3"))))
-    return make_section(words, "appendix", blocks)
+        lower = frame.where(np.tri(len(frame), dtype=bool)).copy()
+        lower.index = pd.Index(
+            [f"{k}. {name}" for k, name in enumerate(frame.index, 1)],
+            name=words.plain("column.item"),
+        )
+        lower.columns = pd.Index([str(k) for k in range(1, len(frame) + 1)])
+        for start in range(0, len(lower), MATRIX_COLUMNS):
+            # Nothing stands above the diagonal, and a sheet holds only so many columns.
+            part = lower.iloc[start:, start : start + MATRIX_COLUMNS]
+            formats = dict.fromkeys(map(str, part.columns), "f3")
+            blocks.append(TableBlock(Table(part, title, formats, blank_missing=True)))
+            title = words("appendix.continued")
+    blocks.append(Paragraph(words("appendix.covariance_note"), quiet=True))
+    return blocks
 
 
 SECTIONS: tuple[Callable[[StudyResult], Section | None], ...] = (
     answers_section,
     about_section,
     data_section,
+    missing_section,
     items_section,
+    exploratory_section,
     measurement_section,
-    rivals_section,
     validity_section,
     invariance_section,
     structure_section,
     hypotheses_section,
+    rivals_section,
     local_fit_section,
     second_opinion_section,
     appendix_section,

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from sqvalid import wording
-from sqvalid.display import Table, format_interval
+from sqvalid.criteria import BANDS, CRITERIA
+from sqvalid.display import Table, format_interval, format_number
 from sqvalid.errors import Diagnostic
 from sqvalid.findings import Judgement
 from sqvalid.report.blocks import Block, Callout, Section, TableBlock
 
-__all__ = ["Words", "judgement_table", "make_section", "show_interval", "show_outcome"]
+__all__ = [
+    "Words",
+    "judgement_table",
+    "make_section",
+    "show_against",
+    "show_arrows",
+    "show_interval",
+    "show_outcome",
+    "show_threshold",
+    "threshold_of",
+]
 
 
 class Words:
@@ -76,6 +88,43 @@ def show_interval(lower: float, upper: float, digits: int = 3, *, leading_zero: 
     return format_interval(lower, upper, digits, leading_zero=leading_zero).replace(" ", "\u00a0")
 
 
+def show_threshold(value: float | None) -> str | None:
+    """Return a threshold as somebody would write it: 15, 0.5, 0.001; None where there is none."""
+    return None if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def show_arrows(text: str) -> str:
+    """Return words of a plan with arrows that are not broken over two lines."""
+    return text.replace(" -> ", " → ").replace(" - ", "\u00a0\u2212\u00a0")
+
+
+def show_against(value: float, threshold: float, digits: int = 3) -> str:
+    """Return a value of a unit scale with enough decimals to see its side of a threshold.
+
+    Parameters
+    ----------
+    value, threshold : float
+    digits : int
+        Decimals that usually do.
+
+    Returns
+    -------
+    str
+        ``.4996`` and not ``.500`` beside a rule of "at least .50".
+    """
+    while digits < 6 and value != threshold and round(value, digits) == round(threshold, digits):
+        digits += 1
+    return format_number(value, digits, leading_zero=False)
+
+
+def threshold_of(rule: str, value: float) -> float:
+    """Return the boundary of a rule, or the nearest of a scale of bands."""
+    if rule in CRITERIA:
+        return CRITERIA[rule].value
+    cuts = BANDS[rule].cuts
+    return min(cuts, key=lambda cut: abs(cut - value))
+
+
 def make_section(words: Words, key: str, blocks: Iterable[Block]) -> Section:
     """Return a section under the heading that the language has for its key."""
     return Section(key, words(f"title.{key}"), tuple(blocks))
@@ -102,9 +151,9 @@ def judgement_table(words: Words, judgements: Iterable[Judgement], title: str) -
         {
             "subject": " / ".join(j.subject),
             "rule": words.plain(f"criterion.{j.rule}"),
-            "value": j.value,
+            "value": show_against(j.value, threshold_of(j.rule, j.value)),
             "outcome": show_outcome(words, j),
         }
         for j in judgements
     ]
-    return words.table(pd.DataFrame(rows), title, {"value": "unit"})
+    return words.table(pd.DataFrame(rows), title, {"value": "right"})

@@ -8,6 +8,7 @@ only :func:`apply_exclusions` leaves anybody out, by rules that the caller names
 from __future__ import annotations
 
 from sqvalid.screening.codes import out_of_range, proposed_missing_codes
+from sqvalid.screening.combinations import impossible_answers
 from sqvalid.screening.distribution import (
     HenzeZirkler,
     LittleTest,
@@ -37,6 +38,7 @@ __all__ = [
     "compare_without_flagged",
     "describe_missing",
     "henze_zirkler",
+    "impossible_answers",
     "kurtosis",
     "little_test",
     "mardia",

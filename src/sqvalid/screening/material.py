@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sqvalid.errors import OptionError, SurveyError
+from sqvalid.screening.combinations import impossible_answers
 from sqvalid.survey import Survey, as_pandas
 from sqvalid.survey.checks import numeric_items, require_columns
 
@@ -36,6 +37,8 @@ class Material:
         Which items are known to be worded in reverse.
     duration, attention_failed : ndarray (n,) or None
         Seconds; number of failed checks.
+    impossible : pandas.DataFrame or None
+        Who gave which impossible combination of answers.
     """
 
     raw: pd.DataFrame
@@ -45,6 +48,7 @@ class Material:
     reverse: npt.NDArray[np.bool_]
     duration: Array | None = None
     attention_failed: Array | None = None
+    impossible: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dimensions", MappingProxyType(dict(self.dimensions)))
@@ -97,6 +101,7 @@ def gather(
     attention: Mapping[str, Any] | None = None,
     scale: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
     reverse: Sequence[str] = (),
+    impossible: Mapping[str, str] | None = None,
 ) -> Material:
     """Gather what screening looks at; parameters as for ``screen``."""
     survey = data if isinstance(data, Survey) else None
@@ -137,6 +142,9 @@ def gather(
     answers = numeric_items(frame, items)
     scales = _scales(items, scale, survey)
     raw, keyed, backward = _turned(answers, scales, survey, reverse)
+    # Rules speak of answers as they were ticked.
+    ticked = frame.copy()
+    ticked[items] = raw
     return Material(
         raw=raw,
         keyed=keyed,
@@ -147,6 +155,7 @@ def gather(
         if duration is None
         else numeric_items(frame, [duration])[duration].to_numpy(dtype=float),
         attention_failed=_failed(frame, checks) if checks else None,
+        impossible=impossible_answers(ticked, impossible) if impossible else None,
     )
 
 

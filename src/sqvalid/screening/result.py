@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Screening(Result):
     Parameters
     ----------
     respondents : pandas.DataFrame
-        One row per respondent, index of the input: ``missing_share out_of_range
+        One row per respondent, index of the input: ``missing_share out_of_range impossible
         attention_failed duration longstring average_longstring same_answer_share irv even_odd
         person_total mahalanobis_d2 mahalanobis_p guttman_errors guttman
         psychometric_synonyms psychometric_antonyms largest_match acquiescence duplicate
@@ -81,6 +81,8 @@ class Screening(Result):
         Which definition skew and kurtosis follow; see :func:`sqvalid.screening.skewness`.
     diagnostics : tuple of Diagnostic
         What could not be computed and why.
+    impossible : pandas.DataFrame
+        One truth value per respondent and combination that the caller called impossible.
     """
 
     respondents: pd.DataFrame
@@ -97,6 +99,7 @@ class Screening(Result):
     mcar: LittleTest | None = None
     moment_type: MomentType = 3
     diagnostics: tuple[Diagnostic, ...] = ()
+    impossible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def _headline(self) -> str:
         return (
@@ -148,6 +151,7 @@ def screen(
     rules: Mapping[str, float] | None = None,
     scale: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
     reverse: Sequence[str] = (),
+    impossible: Mapping[str, str] | None = None,
     moment_type: MomentType = 3,
 ) -> Screening:
     """Screen answers: careless responding, missing answers, distributions, slips of entry.
@@ -175,6 +179,10 @@ def screen(
     reverse : sequence of str
         Reverse-worded items of a bare frame whose answers have not been turned; they need a
         scale.
+    impossible : mapping of str to str, optional
+        Combinations of answers that cannot be, by name: conditions in names of columns such as
+        ``{"no customer": "visits == 0 and SAT1 > 0"}``; see
+        :func:`sqvalid.screening.impossible_answers`. Items are meant as they were ticked.
     moment_type : {1, 2, 3}
         Definition of skew and kurtosis.
 
@@ -196,6 +204,7 @@ def screen(
         attention=attention,
         scale=scale,
         reverse=reverse,
+        impossible=impossible,
     )
     chosen = _check_rules(rules, material)
     respondents = measure(material, chosen)
@@ -230,6 +239,13 @@ def screen(
     if len(proposed):
         codes = ", ".join(f"{code:g}" for code in proposed["code"])
         diagnostics.append(Diagnostic("screening_proposed_codes", "warning", (), {"codes": codes}))
+    if material.impossible is not None and material.impossible.to_numpy().any():
+        counts = material.impossible.sum()
+        caught = tuple(str(name) for name in counts[counts > 0].index)
+        n_rows = int(material.impossible.any(axis=1).sum())
+        diagnostics.append(
+            Diagnostic("screening_impossible", "problem", caught, {"n_rows": n_rows})
+        )
     if len(cells):
         where = tuple(dict.fromkeys(cells["item"]))
         diagnostics.append(
@@ -253,6 +269,9 @@ def screen(
         mcar=mcar,
         moment_type=moment_type,
         diagnostics=tuple(diagnostics),
+        impossible=pd.DataFrame(index=respondents.index)
+        if material.impossible is None
+        else material.impossible,
     )
 
 
@@ -286,6 +305,11 @@ def _check_rules(rules: Mapping[str, float] | None, material: Material) -> dict[
             raise OptionError(
                 "The rule 'attention' needs the checks and their right answers.",
                 remedy='Pass attention={"name of the column": right answer}.',
+            )
+        if name == "impossible" and material.impossible is None:
+            raise OptionError(
+                "The rule 'impossible' needs the combinations that cannot be.",
+                remedy='Pass impossible={"no customer": "visits == 0 and SAT1 > 0"}.',
             )
         if name == "out_of_range" and not material.scale:
             raise OptionError(
@@ -325,6 +349,9 @@ def measure(material: Material, chosen: Mapping[str, float]) -> pd.DataFrame:
         {
             "missing_share": 1.0 - answered / p,
             "out_of_range": outside if material.scale else unknown,
+            "impossible": unknown
+            if material.impossible is None
+            else material.impossible.sum(axis=1).to_numpy(dtype=float),
             "attention_failed": unknown
             if material.attention_failed is None
             else material.attention_failed,

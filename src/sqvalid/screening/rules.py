@@ -120,6 +120,14 @@ _RULES = (
     ),
     Rule("out_of_range", "out_of_range", "at_least", 1.0, "the item's own scale", alone=True),
     Rule(
+        "impossible",
+        "impossible",
+        "at_least",
+        1.0,
+        "the caller's own rules on answers that cannot go together",
+        alone=True,
+    ),
+    Rule(
         "attention",
         "attention_failed",
         "at_least",

@@ -18,6 +18,8 @@ from sqvalid.simulate.plans import (
     OutOfRange,
 )
 from sqvalid.simulate.population import Population, population_from_text
+from sqvalid.simulate.power import Power, estimate_power
+from sqvalid.simulate.rmsea_power import power_of_rmsea_test, sample_size_for_rmsea_test
 from sqvalid.simulate.survey_maker import SEVEN_POINTS, SimulatedSurvey, simulate_survey
 
 __all__ = [
@@ -32,9 +34,13 @@ __all__ = [
     "Missing",
     "OutOfRange",
     "Population",
+    "Power",
     "SimulatedSurvey",
+    "estimate_power",
     "fleishman_coefficients",
     "jittered_thresholds",
     "population_from_text",
+    "power_of_rmsea_test",
+    "sample_size_for_rmsea_test",
     "simulate_survey",
 ]

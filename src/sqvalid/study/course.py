@@ -149,7 +149,14 @@ def carry_out(study: Study) -> StudyResult:
         rivals=_rivals(analysis, measurement, text, stated, survey),
         hypotheses=hypotheses,
         invariance=_invariance(analysis, text, survey, notes),
-        sensitivity=_sensitivity(analysis, survey, text, structural_text, notes),
+        sensitivity=_sensitivity(
+            analysis,
+            survey,
+            text,
+            structural_text,
+            [fit for fit in (measurement, structural) if fit is not None],
+            notes,
+        ),
         missing_methods=_other_method(study, survey, text, structural_text, answers, hypotheses),
         factorability=explored.factorability,
         retention=explored.retention,
@@ -512,13 +519,14 @@ def _rivals(
         else:
             models[name] = steps.rival_text(words, instrument, factors)
     options = analysis.options(fit.observed)
+    fitted = {"measurement": fit}
     if survey is None:
         options |= {"cov": study.matrix, "n_obs": study.n_obs}
-        return compare_rivals(models, None, primary="measurement", **options)
+        return compare_rivals(models, None, primary="measurement", fitted=fitted, **options)
     data = analysis.data(survey, fit.observed, study.group)
     if study.group is not None:
         options["group"] = study.group
-    return compare_rivals(models, data, primary="measurement", **options)
+    return compare_rivals(models, data, primary="measurement", fitted=fitted, **options)
 
 
 def _sensitivity(
@@ -526,16 +534,20 @@ def _sensitivity(
     survey: Survey | None,
     measurement: str,
     structural: str,
+    fits: list[FitResult],
     notes: list[Diagnostic],
 ) -> pd.DataFrame | None:
     if survey is None:
         return None
     screening = screen(survey, **_screening_options(analysis.study, survey, measurement))
     texts = [text for text in (measurement, structural) if text]
+
+    def analyse(data: Survey) -> list[FitResult]:
+        # Without anybody left out, these are the fits of the study.
+        return fits if data is survey else [analysis.fit(text, data) for text in texts]
+
     try:
-        return steps.compare_flagged(
-            survey, screening, lambda data: [analysis.fit(text, data) for text in texts]
-        )
+        return steps.compare_flagged(survey, screening, analyse)
     except SqvalidError as error:
         told = {"n": int(screening.flagged.sum()), "reason": str(error).split("\n")[0]}
         notes.append(Diagnostic("sensitivity_failed", "info", (), told))
@@ -562,7 +574,10 @@ def _other_method(
     try:
         measurement = other.fit(measurement_text, survey)
         structural = other.fit(structural_text, survey) if structural_text else None
-        validity = assess_validity(measurement) if measurement.converged else None
+        validity = None
+        if measurement.converged:
+            # No verdict hangs on the tests of perfect correlations.
+            validity = assess_validity(measurement, unity_tests=False)
         ledger = build_ledger(measurement, validity, structural)
         judged = None
         if structural is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqvalid.bundled import codebook, dataset_path
+from sqvalid.bundled import codebook, data_file
 from sqvalid.instruments import load_instrument
 from sqvalid.survey.files import read_survey
 from sqvalid.survey.record import Survey
@@ -22,19 +22,25 @@ def load_dataset(name: str) -> Survey:
     Returns
     -------
     Survey
-        Answers as they were given: reverse-worded items are not turned yet.
+        Answers as they were given: reverse-worded items are not turned yet, codes that stand
+        for no answer are empty.
 
     Raises
     ------
     OptionError
         No such dataset; the message lists those there are.
+    InputError
+        The file belongs to a package that is not installed.
 
     Examples
     --------
     >>> load_dataset("servqual_demo")
-    <Survey of servqual_study: 400 respondents, 29 items, 7 dimensions>
+    <Survey of servqual_study: 600 respondents, 36 items, 10 dimensions>
     """
     book = codebook(name)
     return read_survey(
-        dataset_path(name, book["file"]), instrument=load_instrument(book["instrument"])
+        data_file(name),
+        instrument=load_instrument(book["instrument"]) if "instrument" in book else None,
+        dimensions=book.get("dimensions"),
+        missing_codes=book.get("missing_codes", ()),
     )
