@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sqvalid import wording
 from sqvalid.errors import InputError, OptionError
+from sqvalid.exploratory import METHODS
+from sqvalid.exploratory.retention import SOURCES
 from sqvalid.instruments import load_instrument
 from sqvalid.latent import cfa, sem
 from sqvalid.report import render_html
@@ -145,6 +148,13 @@ def test_a_study_that_confirms_shows_exploration_as_a_diagnostic():
     assert result.efa.n_obs == result.measurement.n_obs == 600
     assert result.retention.recommended == 3
     assert 0.5 < result.factorability.kmo < 1.0
+
+
+@pytest.mark.parametrize("language", wording.languages())
+def test_every_rule_and_extraction_has_words(language):
+    keys = set(wording.keys(language))
+    assert {f"report.retention_rule.{rule}" for rule in SOURCES} <= keys
+    assert {f"report.extraction.{method}" for method in METHODS} <= keys
 
 
 def test_incomplete_answers_are_explored_by_em():
