@@ -244,7 +244,7 @@ _NO_TEST = _UnityTest(float("nan"), float("nan"), float("nan"))
 def _refit_options(fit: FitResult) -> Any:
     kept = (
         "estimator", "likelihood", "orthogonal", "fixed_x", "meanstructure", "information",
-        "missing",
+        "missing", "parameterization",
     )  # fmt: skip
     return {name: fit.options[name] for name in kept} | {"std_lv": True}
 

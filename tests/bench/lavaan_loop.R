@@ -1,7 +1,7 @@
 # Answers one line per request on standard input: the milliseconds of CPU time, and chi-square.
 # Request: path of a file of doubles (column after column), rows, columns, path of the names,
 # path of the model, estimator, function, treatment of missing answers, bootstrap resamples (0: the
-# time is that of the fit, else that of one resample).
+# time is that of the fit, else that of one resample), whether answers are ordered.
 suppressPackageStartupMessages(library(lavaan))
 input <- file("stdin", "r")
 data_of <- new.env()
@@ -19,6 +19,7 @@ repeat {
   model <- paste(readLines(f[5]), collapse = "\n")
   fitter <- if (f[7] == "sem") sem else cfa
   draws <- as.integer(f[9])
+  ordered <- if (f[10] == "1") names(frame) else NULL
   if (draws > 0) fitted <- fitter(model, frame, estimator = f[6], missing = f[8])
   gc(verbose = FALSE)
   before <- proc.time()
@@ -27,7 +28,7 @@ repeat {
     spent <- (proc.time() - before) / draws
     measures <- fitMeasures(fitted)
   } else {
-    fit <- fitter(model, frame, estimator = f[6], missing = f[8])
+    fit <- fitter(model, frame, estimator = f[6], missing = f[8], ordered = ordered)
     measures <- fitMeasures(fit)
     rows <- parameterEstimates(fit, standardized = TRUE)
     spent <- proc.time() - before

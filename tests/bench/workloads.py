@@ -37,6 +37,8 @@ class Workload:
         Share of the answers that are missing, at random.
     draws : int
         Bootstrap resamples; the row is then of them, not of the fit.
+    categories : int
+        Answers are ordered categories, of this many; 0 where they are numbers.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Workload:
     df: int
     missing: float = 0.0
     draws: int = 0
+    categories: int = 0
 
     @property
     def model(self) -> str:
@@ -67,6 +70,11 @@ class Workload:
         if self.missing:
             gone = np.random.default_rng(2023).random(data.shape) < self.missing
             data = data.mask(gone)
+        if self.categories:
+            # Skewed a little, as satisfied customers answer.
+            z = (data - data.mean()) / data.std()
+            edges = np.linspace(-2.0, 1.2, self.categories - 1)
+            data = pd.DataFrame(np.searchsorted(edges, z.to_numpy()) + 1.0, columns=data.columns)
         return data
 
 
@@ -120,7 +128,28 @@ LARGE = Workload("large", "ML, model a from 1,000,000 rows", A.factors, (), 1_00
 FIML = replace(A, name="fiml", title="FIML, model a with 10% missing, n = 500", missing=0.1)
 FIML5K = replace(FIML, name="fiml5k", title="FIML, model a with 10% missing, n = 5000", n_obs=5000)
 BOOT = replace(B, name="boot", title="bootstrap of model b, one resample of 5,000", draws=5000)
-WORKLOADS = {w.name: w for w in (A, B, MLR, MLM, WIDE, MLR44, MLM44, LARGE, FIML, FIML5K, BOOT)}
+WLSMV = replace(
+    A, name="wlsmv", title="WLSMV, 22 five-point items, n = 500", estimator="WLSMV", categories=5
+)
+WLSMV7 = replace(WLSMV, name="wlsmv7", title="WLSMV, 22 seven-point items, n = 500", categories=7)
+WLSMV10K = replace(
+    WLSMV, name="wlsmv10k", title="WLSMV, 22 five-point items, n = 10,000", n_obs=10_000
+)
+WLSMV44 = replace(
+    MLR44,
+    name="wlsmv44",
+    title="WLSMV, 44 five-point items, n = 500",
+    estimator="WLSMV",
+    categories=5,
+    n_obs=500,
+)
+WORKLOADS = {
+    w.name: w
+    for w in (
+        A, B, MLR, MLM, WIDE, MLR44, MLM44, LARGE, FIML, FIML5K, BOOT,
+        WLSMV, WLSMV7, WLSMV10K, WLSMV44,
+    )
+}  # fmt: skip
 
 
 @cache

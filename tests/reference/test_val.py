@@ -128,3 +128,35 @@ def test_perfect_correlation_is_tested(name):
 
 def test_reference_files_are_there():
     assert FILES or library.shared_reference() is None
+
+
+@pytest.mark.skipif(not library.has("val_sq5_ordered_res_ass"), reason="the file is absent")
+def test_ordered_items():
+    """Omega of the answers and of the responses, AVE, HTMT of polychorics, the test of r = 1."""
+    document = library.document("val_sq5_ordered_res_ass")
+    ordered = document["arguments"]["ordered"]
+    data = library.frame("val_sq5_ordered_res_ass")
+    fit = sq.cfa(document["model_syntax"], data, ordered=ordered, std_lv=True)
+    found = sq.assess_validity(fit)
+    scales = found.reliability.scales.set_index("dimension")
+    for block, column in (
+        ("cr_from_std_loadings", "composite_reliability"),
+        ("ave_from_std_loadings", "ave"),
+        ("semTools_AVE_obsvarT", "ave_weighted"),
+        ("semTools_compRelSEM_omega_obsvarT", "omega_total"),
+        ("semTools_compRelSEM_omega_obsvarF", "omega_total_implied"),
+        ("semTools_compRelSEM_omega_ordscaleF_obsvarT", "omega_latent"),
+        ("semTools_compRelSEM_alpha_ordscaleF_obsvarT", "alpha_latent"),
+    ):
+        for factor, value in document[block].items():
+            assert scales.loc[factor, column] == pytest.approx(value, abs=FITTED), (column, factor)
+    deprecated = library.matrix(document["semTools_reliability_deprecated"])
+    for factor in ("RES", "ASS"):
+        alpha = deprecated.loc["alpha", factor]
+        assert scales.loc[factor, "alpha_raw"] == pytest.approx(alpha, abs=1e-9)
+    pair = found.pairs.iloc[0]
+    assert pair["htmt"] == pytest.approx(document["htmt_ordered"]["values"][0][1], abs=2e-6)
+    assert pair["correlation"] == pytest.approx(document["cor_lv"]["values"][0][1], abs=FITTED)
+    expected = document["discriminant_chisq"]["RES~~ASS"]
+    assert pair["unity_chisq"] == pytest.approx(expected["chisq_diff"], rel=1e-4)
+    assert pair["unity_df"] == expected["df"]

@@ -214,6 +214,23 @@ def test_few_categories_of_an_instrument_are_ordered(answers, tmp_path):
     assert sq.cfa(MODEL, survey, ordered=False).fit_options.estimator == "ML"
 
 
+def test_crowded_answers_are_told(answers, tmp_path):
+    """Five categories count as numbers; where nearly all tick the last one, that is said."""
+    item = '[[items]]\nid = "{}"\ndimension = "f"\nwording = {{ en = "?" }}\n'
+    path = tmp_path / "five.toml"
+    text = FOUR_POINTS.replace("max = 4", "max = 5") + "".join(item.format(n) for n in ITEMS)
+    path.write_text(text, encoding="utf-8")
+    instrument = sq.load_instrument(str(path))
+    fit = sq.cfa(MODEL, sq.Survey(answers[ITEMS], instrument))
+    assert "crowded_items_taken_for_numbers" not in {d.code for d in fit.diagnostics}
+    crowded = answers[ITEMS].copy()
+    crowded["u2"] = crowded["u2"].where(crowded["u2"] < 3, 5)
+    fit = sq.cfa(MODEL, sq.Survey(crowded, instrument))
+    assert fit.fit_options.estimator == "ML"
+    told = [d for d in fit.diagnostics if d.code == "crowded_items_taken_for_numbers"]
+    assert [d.where for d in told] == [("u2",)]
+
+
 @pytest.mark.parametrize("estimator", ["ML", "MLR"])
 def test_estimators_for_numbers_are_refused(answers, estimator):
     with pytest.raises(OptionError, match="some are ordered"):

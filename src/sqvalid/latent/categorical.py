@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -189,8 +190,11 @@ class OrdinalLocal:
         Implied statistics.
     weighted_residual : ndarray, shape (s,)
         W times (sample less implied).
-    jacobians : dict
-        Derivatives already computed at this point, by the identity of their slots.
+    jacobians, informations : dict
+        Derivatives, and their cross-products, already computed at this point, by the identity of
+        their slots.
+    spreads : dict
+        How the statistics vary, likewise.
     """
 
     target: OrdinalTarget
@@ -199,6 +203,8 @@ class OrdinalLocal:
     values: Array
     weighted_residual: Array
     jacobians: dict[int, Array] = field(default_factory=dict)
+    informations: dict[int, Array] = field(default_factory=dict)
+    spreads: dict[tuple[int, int], Any] = field(default_factory=dict)
 
 
 def ordinal_state(slots: Slots, plan: StatisticPlan, theta: Array, *, is_theta: bool) -> State:
@@ -414,6 +420,37 @@ def joint_state(slots: Slots, theta: Array, local: Local) -> State:
     return replace(state, matrices=matrices, phi=phi, sigma=sigma, c=c)
 
 
+def _cross_products(slots: Slots, here: OrdinalLocal, jacobian: Array) -> Array:
+    """Jacobian' W Jacobian, with little work for thresholds where W is a diagonal.
+
+    A threshold moves its own statistic and nothing else; the other parameters move few of the
+    threshold statistics, or none.
+    """
+    target = here.target
+    if target.weights.ndim == 2:
+        return np.asarray(jacobian.T @ target.weights @ jacobian)
+    start = target.plan.covariance_start
+    is_tau = slots.matrix == _TAU
+    others = np.flatnonzero(~is_tau)
+    lower, upper = jacobian[start:, others], jacobian[:start, others]
+    weight = target.weights
+    out = np.zeros((slots.n_parameters,) * 2)
+    among = lower.T @ (weight[start:, None] * lower)
+    moved = np.flatnonzero(upper.any(axis=1))
+    part = upper[moved]
+    among += part.T @ (weight[moved, None] * part)
+    out[np.ix_(others, others)] = among
+    cuts = np.flatnonzero(is_tau)
+    if len(cuts):
+        rows = np.abs(jacobian[:start, cuts]).argmax(axis=0)
+        own = jacobian[rows, cuts]
+        out[cuts, cuts] = weight[rows] * own * own
+        across = (weight[rows] * own)[:, None] * jacobian[np.ix_(rows, others)]
+        out[np.ix_(cuts, others)] = across
+        out[np.ix_(others, cuts)] = across.T
+    return out
+
+
 class CategoricalLeastSquares:
     r"""Weighted least squares, :math:`F = (s - \sigma)' W (s - \sigma)`, on statistics of answers.
 
@@ -460,9 +497,13 @@ class CategoricalLeastSquares:
 
     def expected(self, slots: Slots, target: Target, local: Local) -> Array:
         r""":math:`\Delta' W \Delta`."""
-        assert target.ordinal is not None
-        jacobian = statistic_jacobian(slots, local)
-        return np.asarray(jacobian.T @ target.ordinal.weighted(jacobian))
+        assert local.ordinal is not None
+        known = local.ordinal.informations
+        if id(slots) not in known:
+            found = _cross_products(slots, local.ordinal, statistic_jacobian(slots, local))
+            found.flags.writeable = False
+            known[id(slots)] = found
+        return known[id(slots)]
 
     def hessian(self, slots: Slots, target: Target, local: Local) -> Array:
         """The same: second derivatives of the statistics are left out (Gauss and Newton)."""

@@ -9,10 +9,9 @@ from sqvalid.errors import UnsupportedError
 from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.fit_indices import CompleteDataFit
-from sqvalid.latent.fit_statistics import ordinal_spread
+from sqvalid.latent.fit_statistics import group_ordinal_spread
 from sqvalid.latent.implied import Array, factorise
 from sqvalid.latent.inference import constrained_inverse
-from sqvalid.latent.moment_weights import expected_information, triangle
 from sqvalid.latent.residual_averages import GroupMoments
 from sqvalid.latent.residual_summary import NAMES, root_mean_square
 from sqvalid.latent.residuals import NO_RESIDUAL, NO_VARIANCE, Residuals
@@ -79,33 +78,36 @@ def weighted_root_mean_square(estimate: Estimate) -> float:
     return float(np.sqrt(max(estimate.chisq, 0.0) / size))
 
 
-def _weighted_gamma(target: OrdinalTarget, implied: Array, weight: Array) -> float:
-    """tr(V Gamma) over the correlations, with normal-theory weights at the implied ones."""
+def _as_matrices(target: OrdinalTarget, rows: Array, p: int) -> Array:
+    """Symmetric matrices (k, p, p) with a zero diagonal, from rows of correlations (k, c)."""
+    out = np.zeros((len(rows), p, p))
+    out[:, target.plan.first, target.plan.second] = rows
+    out[:, target.plan.second, target.plan.first] = rows
+    return out
+
+
+def _weighted_gamma(target: OrdinalTarget, inverse: Array) -> float:
+    """tr(V Gamma) over the correlations; V is the form tr(W E W E) / 2 in such matrices E."""
     block, start = target.block, len(target.plan.owner)
     influence = block.influence
-    if influence is None or influence.shape[0] >= influence.shape[1]:
-        return float(np.sum(weight * target.gamma[start:, start:]))
-    # V is a form in the matrices that hold what each respondent adds to the correlations.
-    added = np.zeros((len(influence), *implied.shape))
-    added[:, target.plan.first, target.plan.second] = influence[:, start:]
-    added[:, target.plan.second, target.plan.first] = influence[:, start:]
-    inverse = np.linalg.solve(implied, np.eye(len(implied)))
-    turned = inverse @ added
-    return 0.5 * block.total_weight * float(np.einsum("nij,nji->", turned, turned))
+    if influence is not None and influence.shape[0] < influence.shape[1]:
+        turned = inverse @ _as_matrices(target, influence[:, start:], len(inverse))
+        return 0.5 * block.total_weight * float(np.einsum("nij,nji->", turned, turned))
+    first, second = target.plan.first, target.plan.second
+    weight = inverse[np.ix_(first, first)] * inverse[np.ix_(second, second)]
+    weight += inverse[np.ix_(first, second)] * inverse[np.ix_(second, first)]
+    return float(np.sum(weight * target.gamma[start:, start:]))
 
 
 def estimate_spreads(estimate: Estimate) -> list[DiagonalSpread | MomentSpread]:
     """How the statistics of every group vary, under the estimator's weights."""
     objective = estimate.problem.objective
-    out: list[DiagonalSpread | MomentSpread] = []
-    for slots, group, local in zip(
-        objective.slots, objective.targets, estimate.locals_, strict=True
-    ):
-        assert group.ordinal is not None
-        jacobian = np.zeros((group.ordinal.plan.size, objective.n_free))
-        jacobian[:, slots.target] = statistic_jacobian(slots, local)
-        out.append(ordinal_spread(group.ordinal, jacobian, group.weight))
-    return out
+    return [
+        group_ordinal_spread(slots, target, local, objective.n_free)
+        for slots, target, local in zip(
+            objective.slots, objective.targets, estimate.locals_, strict=True
+        )
+    ]
 
 
 def residual_makers(estimate: Estimate) -> list[list[Array]]:
@@ -205,16 +207,17 @@ def robust_inputs(estimate: Estimate) -> CompleteDataFit:
         chisq += n * (log_implied + ratio - log_sample - len(sample))
         base_chisq -= n * log_sample
         start = len(target.plan.owner)
-        rows, columns = triangle(len(sample))
-        weight = expected_information(implied, means=False)[
-            np.ix_(*[np.flatnonzero(rows != columns)] * 2)
-        ]
-        jacobian = group.jacobian[start:]
-        weighted = weight @ jacobian
-        noise = _weighted_gamma(target, implied, weight)
-        noise -= 2.0 * group.share * float(np.sum((weighted @ bread) * group.through[start:]))
+        inverse = np.asarray(np.linalg.solve(implied, np.eye(len(implied))), np.float64)
+        # Only what moves correlations counts: thresholds do not.
+        moving = np.flatnonzero(group.jacobian[start:].any(axis=0))
+        jacobian = group.jacobian[start:, moving]
+        turned = inverse @ _as_matrices(target, jacobian.T, len(implied)) @ inverse
+        weighted = turned[:, target.plan.first, target.plan.second].T
+        noise = _weighted_gamma(target, inverse)
+        through = weighted.T @ group.through[start:]
+        noise -= 2.0 * group.share * float(np.sum(through * bread[moving]))
         trace += n * noise / block.n_obs
-        trace += n * float(np.sum((weighted @ middle) * jacobian))
+        trace += n * float(np.sum((weighted.T @ jacobian) * middle[np.ix_(moving, moving)]))
         # Of independent variables every correlation has the weight one.
         base_trace += n / block.n_obs * float(target.gamma_diagonal[start:].sum())
         base_df += len(target.plan.first)

@@ -15,7 +15,13 @@ import numpy as np
 from sqvalid.latent import fourth_moments, full_information, inference, moment_weights, robust
 from sqvalid.latent.categorical import OrdinalTarget, statistic_jacobian
 from sqvalid.latent.constraints import unconstrained
-from sqvalid.latent.discrepancy import Local, MaximumLikelihood, Objective, gather_expected
+from sqvalid.latent.discrepancy import (
+    Local,
+    MaximumLikelihood,
+    Objective,
+    Target,
+    gather_expected,
+)
 from sqvalid.latent.implied import Array, Layout, Place, Slots, empty_matrices, make_slots, put
 from sqvalid.latent.inference import InformationKind
 from sqvalid.latent.least_squares import half_vector, stacked_jacobian
@@ -121,9 +127,7 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
         zip(view.objective.slots, view.objective.targets, view.locals_, strict=True)
     ):
         if target.ordinal is not None:
-            jacobian = np.zeros((target.ordinal.plan.size, view.objective.n_free))
-            jacobian[:, slots.target] = statistic_jacobian(slots, local)
-            out.append(ordinal_spread(target.ordinal, jacobian, target.weight))
+            out.append(group_ordinal_spread(slots, target, local, view.objective.n_free))
             continue
         weight = moment_weight(problem, options, g, local)
         block = problem.blocks[g]
@@ -151,13 +155,25 @@ def spreads(problem: Problem, options: FitOptions, view: View) -> list[robust.Sp
     return out
 
 
-def ordinal_spread(
-    target: OrdinalTarget, jacobian: Array, share: float
+def group_ordinal_spread(
+    slots: Slots, target: Target, local: Local, n_free: int
 ) -> robust.DiagonalSpread | robust.MomentSpread:
-    """How the statistics of ordered answers vary, under the estimator's weights."""
-    if target.weights.ndim == 1:
-        return robust.DiagonalSpread(target.block, target.weights, jacobian, share)
-    return robust.MomentSpread(target.gamma, target.weights, jacobian, share)
+    """How a group's statistics of ordered answers vary; made once per set of estimates."""
+    here = local.ordinal
+    assert here is not None
+    known = here.spreads
+    key = (id(slots), n_free)
+    if key not in known:
+        jacobian = np.zeros((here.target.plan.size, n_free))
+        jacobian[:, slots.target] = statistic_jacobian(slots, local)
+        block, weights = here.target.block, here.target.weights
+        known[key] = (
+            robust.DiagonalSpread(block, weights, jacobian, target.weight)
+            if weights.ndim == 1
+            else robust.MomentSpread(here.target.gamma, weights, jacobian, target.weight)
+        )
+    found: robust.DiagonalSpread | robust.MomentSpread = known[key]
+    return found
 
 
 def weighted_information(problem: Problem, options: FitOptions, view: View) -> Array:

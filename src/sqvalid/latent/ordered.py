@@ -14,6 +14,8 @@ from sqvalid.moments import Moments
 # With five categories or more a rating scale may be taken for numbers (Rhemtulla,
 # Brosseau-Liard & Savalei, 2012, Psychological Methods 17).
 FEWEST_FOR_NUMBERS = 5
+# ... unless the thresholds are far from symmetric, as where so many tick the end of the scale.
+MOST_AT_AN_END = 0.40
 
 
 def find_ordered(
@@ -106,7 +108,7 @@ def _by_data(
     }
     found = tuple(name for name in outcomes if name in typed or name in categories)
     if not found:
-        return (), ()
+        return (), _at_an_end(data, outcomes) if estimator not in CATEGORICAL_ESTIMATORS else ()
     values: Mapping[str, Any] = {"items": ", ".join(found), "fewest": FEWEST_FOR_NUMBERS}
     if estimator is not None and estimator not in CATEGORICAL_ESTIMATORS:
         return (), (
@@ -125,6 +127,26 @@ def _is_ordered_type(data: pd.DataFrame, name: str) -> bool:
         return False
     kind = data[name].dtype
     return isinstance(kind, pd.CategoricalDtype) and bool(kind.ordered)
+
+
+def _at_an_end(data: Any, outcomes: Sequence[str]) -> tuple[Diagnostic, ...]:
+    """Tell of items with enough categories whose answers crowd at one end of the scale."""
+    instrument = getattr(data, "instrument", None)
+    if instrument is None:
+        return ()
+    frame = data.frame
+    crowded = []
+    for item in instrument.items:
+        if item.id not in set(outcomes) or item.id not in frame.columns:
+            continue
+        answers = frame[item.id].dropna()
+        shares = [float((answers == end).mean()) for end in (item.scale_min, item.scale_max)]
+        if len(answers) and max(shares) > MOST_AT_AN_END:
+            crowded.append(item.id)
+    if not crowded:
+        return ()
+    values = {"items": ", ".join(crowded), "share": MOST_AT_AN_END}
+    return (Diagnostic("crowded_items_taken_for_numbers", "info", tuple(crowded), values),)
 
 
 def _scale_categories(data: Any) -> dict[str, int]:

@@ -313,9 +313,15 @@ class DiagonalSpread:
         assert self.block.gamma is not None
         return np.asarray(self.block.gamma @ self._weighted)
 
+    @cached_property
+    def _meat(self) -> Array:
+        if self._by_case:
+            return np.asarray(self.block.total_weight * (self._scores.T @ self._scores))
+        return np.asarray(self._weighted.T @ self.through)
+
     def meat(self) -> Array:
         r""":math:`\Delta' V \Gamma V \Delta`, shape (q, q)."""
-        return np.asarray(self._weighted.T @ self.through)
+        return self._meat
 
     def trace(self) -> float:
         """tr(V Gamma)."""

@@ -119,8 +119,10 @@ class Reliability(Result):
         One row per group and dimension: ``group dimension n_items n_obs alpha_raw
         alpha_ci_lower alpha_ci_upper alpha_se alpha_std lambda6 mean_inter_item_r
         median_inter_item_r signal_to_noise omega_total omega_total_implied
-        composite_reliability ave ave_weighted``. ``omega_total`` divides by the observed variance
-        of the sum score, ``omega_total_implied`` by the implied one. What a model is needed for
+        composite_reliability ave ave_weighted omega_latent alpha_latent``. ``omega_total``
+        divides by the observed variance of the sum score, ``omega_total_implied`` by the implied
+        one. From a fit of ordered items these are omega of the sum of the answers (Green & Yang,
+        2009), and the last two are of the responses behind them. What a model is needed for
         is NaN without one. With a bootstrap, ``omega_total`` and the columns after it have
         ``_ci_lower`` and ``_ci_upper`` as well.
     items : pandas.DataFrame
@@ -248,7 +250,11 @@ _MODEL_COLUMNS = (
     "composite_reliability",
     "ave",
     "ave_weighted",
+    "omega_latent",
+    "alpha_latent",
 )
+# Of the responses behind ordered answers; columns only where there are any.
+_LATENT_COLUMNS = ("omega_latent", "alpha_latent")
 
 
 def _scale_diagnostics(scale: Scale, alpha: float) -> Iterator[Diagnostic]:
@@ -443,6 +449,9 @@ def _assemble(
         coefficients.extend(found)
         diagnostics.extend(notes)
     scale_frame, item_frame = pd.DataFrame(rows), pd.DataFrame(items)
+    known = [name for name in _LATENT_COLUMNS if name in scale_frame]
+    latent = [name for name in known if scale_frame[name].isna().all()]
+    scale_frame = scale_frame.drop(columns=latent)
     coefficient_frame = pd.DataFrame(coefficients, columns=["group", "dimension", *COLUMNS])
     if not any(scale.group for scale in scales):
         scale_frame = scale_frame.drop(columns="group", errors="ignore")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ import pandas as pd
 
 from sqvalid.errors import Diagnostic, EstimationError, InputError, OptionError
 from sqvalid.moments.em import em_moments
+from sqvalid.reliability.categorical import omega_categorical
 from sqvalid.reliability.coefficients import (
     average_variance_extracted,
     correlation_from_covariance,
+    cronbach_alpha,
     omega_total,
     weighted_variance_extracted,
 )
@@ -305,6 +307,20 @@ def scales_from_fit(
                     "ave_weighted": weighted_variance_extracted(loadings, covariance, phi),
                 }
                 errors = coefficient_errors(fit, number - 1, factor, items)
+            if set(items) <= set(fit.options["ordered"]):
+                whole = Scale(
+                    group=label if len(samples) > 1 else "",
+                    dimension=factor,
+                    items=items,
+                    n_obs=n_obs,
+                    covariance=covariance,
+                    means=None,
+                    model=model,
+                    loadings=standardized,
+                    diagnostics=diagnostics,
+                )
+                yield _of_answers(fit, number - 1, whole, model_covariance)
+                continue
             yield Scale(
                 group=label if len(samples) > 1 else "",
                 dimension=factor,
@@ -317,6 +333,45 @@ def scales_from_fit(
                 diagnostics=diagnostics,
                 errors=errors,
             )
+
+
+def _of_answers(fit: FitResult, g: int, scale: Scale, implied: Array) -> Scale:
+    """A scale of ordered items: alpha of the answers, omega of their sum.
+
+    The model is of the responses behind the answers; what it says of the sum of the answers goes
+    through its thresholds (Green & Yang, 2009). Composite reliability and AVE stay those of the
+    responses.
+    """
+    block = fit.moments.blocks[g]
+    assert block.cases is not None
+    positions = [block.variables.index(item) for item in scale.items]
+    values = block.cases[:, positions]
+    values = values[~np.isnan(values).any(axis=1)]
+    model = dict(scale.model)
+    if model:
+        assert scale.loadings is not None
+        found = fit.implied_thresholds
+        cuts = list(found.values())[g] if isinstance(found, dict) else found
+        thresholds = [
+            cuts[[name for name in cuts.index if name.rpartition("|")[0] == item]].to_numpy()
+            for item in scale.items
+        ]
+        sample, loadings = scale.covariance, scale.loadings
+        model |= {
+            "omega_latent": model["omega_total"],
+            "omega_total": omega_categorical(loadings, thresholds, sample),
+            "omega_total_implied": omega_categorical(loadings, thresholds, implied),
+            "ave_weighted": model["ave"],
+        }
+    model["alpha_latent"] = cronbach_alpha(scale.covariance)
+    return replace(
+        scale,
+        n_obs=len(values),
+        covariance=np.atleast_2d(np.cov(values, rowvar=False)),
+        means=values.mean(axis=0),
+        model=model,
+        values=values,
+    )
 
 
 def _sample_means(fit: FitResult, label: str, items: tuple[str, ...]) -> Array | None:
