@@ -266,6 +266,22 @@ def test_clusters_weights_and_options_reach_every_fit():
     render_html(result)
 
 
+def test_ordered_answers_reach_every_fit():
+    frame = answers()
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    items = [item for ids in dimensions.values() for item in ids]
+    frame[items] = frame[items].round().clip(2, 6) - 1
+    result = make(
+        data=frame, dimensions=dimensions, estimator="WLSMV", ordered=True,
+        structural="C ~ A + B", rivals={"one": "one_factor"},
+    ).run()  # fmt: skip
+    direct = sem(result.structural_text, frame, estimator="WLSMV", ordered=True)
+    pd.testing.assert_frame_equal(result.structural.parameters, direct.parameters)
+    assert result.rivals.fits["one"].options["estimator"] == "WLSMV"
+    assert result.provenance["ordered"] is True
+    render_html(result)
+
+
 @pytest.mark.parametrize("estimator", ["MLM", "MLMV", "MLF", "GLS", "ULS", "ULSM", "WLS"])
 def test_every_estimator_runs_to_the_end(estimator):
     dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
