@@ -333,6 +333,25 @@ def test_wide_tables_are_printed_sideways(sections):
         assert not any(b.wide for b in section.blocks if isinstance(b, TableBlock)), section.key
 
 
+@pytest.mark.parametrize("language", wording.languages())
+def test_a_study_that_develops_says_what_was_found_where(language):
+    outcome = Study(
+        data=answers(600), dimensions=DIMENSIONS, role="develop", structural="B ~ A",
+        title="Developing", language=language,
+    ).run()  # fmt: skip
+    page = render_html(outcome)
+    made = outcome.exploration
+    told = wording.text(
+        "report.data.division", language, explored=made.n_explored, confirmed=made.n_confirmed,
+        share="50%", seed=made.seed,
+    )  # fmt: skip
+    assert told in page
+    assert wording.text("report.exploratory.other_rows", language) in page
+    assert wording.text("report.exploratory.same_rows", language) not in page
+    assert wording.text("report.about.role_develop", language) in page
+    assert wording.text("report.exploratory.proposal_table", language) in page
+
+
 # --- the page ----------------------------------------------------------------------------
 
 
