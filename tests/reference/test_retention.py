@@ -143,8 +143,16 @@ def test_communalities_of_many_matrices_are_those_of_one_by_one() -> None:
     many = _communalities(stack)
     one = np.array([1.0 - extract(r, 1, "minres").uniquenesses for r in stack])
     gap = np.abs(many - one).max(axis=1)
-    # Noise may have two minima: one matrix of these forty ends in the other one.
-    assert (gap < 1e-5).sum() >= 39
+    # Noise may have two minima: two matrices of these forty end in the other one, which changes
+    # what observed eigenvalues are compared with by less than its own sampling error.
+    assert (gap < 1e-5).sum() == 38
+    first = []
+    for communality in (many, one):
+        reduced = stack.copy()
+        reduced[:, np.arange(10), np.arange(10)] = communality
+        first.append(np.linalg.eigvalsh(reduced)[:, -1])
+    change = abs(np.quantile(first[0], 0.95) - np.quantile(first[1], 0.95))
+    assert change < 0.25 * first[1].std()
 
 
 @pytest.mark.parametrize("m", [1, 3])
