@@ -1,9 +1,10 @@
 """Which rules find the number of factors: a simulation with known populations.
 
-    python tests/studies/number_of_factors.py [--replications 50] [--write]
+    python tests/studies/number_of_factors.py [--replications 20] [--comparison-data] [--write]
 
 Likert answers (five categories) from populations with known numbers of factors; every rule of
-suggest_n_factors() on the same samples. What came out, read and explained, is in
+suggest_n_factors() on the same samples; comparison data takes ten times as long as all others
+together and is asked on request. What came out, read and explained, is in
 number_of_factors.md; ``--write`` puts new tables into that file.
 """
 
@@ -128,10 +129,12 @@ def tables(found: pd.DataFrame, replications: int) -> str:
 def main() -> None:
     """Run and print, or write into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--replications", type=int, default=50)
+    parser.add_argument("--replications", type=int, default=20)
+    parser.add_argument("--comparison-data", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    text = tables(run_study(options.replications), options.replications)
+    found = run_study(options.replications, comparison_data=options.comparison_data)
+    text = tables(found, options.replications)
     print(text)
     if options.write:
         page = PAGE.read_text(encoding="utf-8")
