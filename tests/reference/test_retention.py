@@ -120,6 +120,8 @@ def test_hull_by_hand() -> None:
     assert hull_choice(fit, np.array([10.0, 6.0, 3.0, 1.0, 0.0])) == 2
     # The third fits no better than the second and is dropped; 1 lies below the line from 0 to 2.
     assert hull_choice(np.array([0.0, 0.1, 0.9, 0.8, 0.95]), np.array([10.0, 6, 3, 1, 0])) == 2
+    # Flat after the second: nothing that more factors add.
+    assert hull_choice(np.array([0.0, 0.6, 1.0, 1.0, 1.0]), np.array([10.0, 6, 3, 1, 0])) == 2
     assert hull_choice(np.array([0.0, 0.5]), np.array([3.0, 0.0])) is None
     assert hull_choice(np.array([0.0, 0.5, np.nan]), np.array([3.0, 1.0, 0.0])) is None
 

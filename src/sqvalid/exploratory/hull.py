@@ -86,14 +86,18 @@ def hull_choice(fit: Array, df: Array) -> int | None:
     -------
     int or None
         None where fewer than three solutions are left on the hull, so that nothing bends.
+        Where more factors were tried and none fitted better (CFI and RMSEA have a ceiling), the
+        last solution that did: after it the hull is flat.
 
     Notes
     -----
     Solutions that fit no better than a simpler one are dropped, then those below the line of
     their neighbours; the choice has the largest ratio of the slopes before and after it.
     """
-    kept = [k for k in range(len(fit)) if np.isfinite(fit[k])]
-    kept = [k for i, k in enumerate(kept) if all(fit[k] > fit[j] for j in kept[:i])]
+    known = [k for k in range(len(fit)) if np.isfinite(fit[k])]
+    kept = [k for i, k in enumerate(known) if all(fit[k] > fit[j] for j in known[:i])]
+    if len(kept) > 1 and kept[-1] != known[-1]:
+        return kept[-1]
     # Corners of the upper hull over df, from the left (no factors) to the right.
     hull: list[int] = []
     for k in kept:
