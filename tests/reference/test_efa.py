@@ -85,6 +85,25 @@ def test_statistics(name: str, fm: str) -> None:
     np.testing.assert_allclose(fit.variance_explained.to_numpy()[0], table[0], atol=5e-5)
 
 
+@pytest.mark.skipif(not library.has("efa_sq5_poly_3f"), reason="reference file not here")
+@pytest.mark.parametrize("extraction", ["ml", "minres"])
+@pytest.mark.parametrize("rotation", ["none", "varimax", "oblimin"])
+def test_polychoric_loadings(extraction: str, rotation: str) -> None:
+    document = library.document("efa_sq5_poly_3f")
+    entry = document["fits"][extraction][rotation]
+    fit = sq.efa(answers("efa_sq5_poly_3f"), document["nfactors"], extraction=extraction,
+                 rotation=rotation, correlation="polychoric")  # fmt: skip
+    theirs = np.array(entry["loadings"]["values"], dtype=float)
+    order, sign = aligned(theirs, fit.loadings.to_numpy())
+    # psych's polychoric correlations are good to 1e-4 (reference/README.md); so are its loadings.
+    np.testing.assert_allclose(fit.loadings.to_numpy()[:, order] * sign, theirs, atol=1e-4)
+    found = sq.assess_factorability(answers("efa_sq5_poly_3f"), correlation="polychoric")
+    assert found.n_obs == document["n"]
+    np.testing.assert_allclose(
+        found.smc, sq.assess_factorability(correlation=fit.correlation).smc, atol=1e-12
+    )
+
+
 @pytest.mark.skipif(not library.has("efa_hs_3f_uls_gls_wls"), reason="reference file not here")
 @pytest.mark.parametrize("method", ["wls", "gls"])
 def test_weighted_methods_end_below_where_r_stops(method: str) -> None:

@@ -298,6 +298,30 @@ def test_every_kind_of_information_is_lavaans(options: tuple[str, str, str], gap
     np.testing.assert_allclose(found, expected, rtol=SECOND_DERIVATIVES)
 
 
+@pytest.mark.parametrize(
+    ("missing", "statistics", "errors"),
+    [
+        (
+            "two.stage",
+            (101.5446157, 78.19188386, 1.298659281),
+            (0.09151534873, 0.09672449077, 0.06501624148),
+        ),
+        (
+            "robust.two.stage",
+            (101.5446157, 75.52854441, 1.344453497),
+            (0.09029735605, 0.1002728437, 0.06533587649),
+        ),
+    ],
+)
+def test_two_stages_are_lavaans(missing: str, statistics: tuple, errors: tuple) -> None:
+    fit = sq.cfa(HS, light(), missing=missing)
+    found = fit.fit_measures[["chisq", "chisq_scaled", "chisq_scaling_factor"]]
+    np.testing.assert_allclose(found, statistics, rtol=STATISTIC)
+    np.testing.assert_allclose(fit.parameters.se.iloc[[1, 2, 4]], errors, rtol=ESTIMATE)
+    # The weights of the first stage: max(modindices(fit)$mi).
+    assert fit.modification_indices().mi.max() == pytest.approx(80.79771592, rel=ESTIMATE)
+
+
 def test_corrected_indices_of_random_covariates() -> None:
     # lav_fit_fiml_corrected(fit, "V3") with fixed.x = FALSE in the two models that it makes.
     fit = sq.sem(COVARIATES, light(), missing="fiml", fixed_x=False, estimator="MLR")

@@ -12,6 +12,7 @@ power.md; ``--write`` puts a new table into that file.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import time
 from pathlib import Path
 
@@ -37,21 +38,15 @@ DRAWS = 2000
 PAGE = Path(__file__).with_suffix(".md")
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
-LOADINGS = {
-    "TAN": (0.60, 0.70, 0.64, 0.55),
-    "REL": (0.74, 0.72, 0.78, 0.80, 0.60),
-    "RES": (0.62, 0.72, 0.70, 0.66),
-    "ASS": (0.78, 0.74, 0.72, 0.62),
-    "EMP": (0.68, 0.72, 0.70, 0.66, 0.56),
-}
-OUTCOMES = {
-    "SAT": (0.86, 0.85, 0.82, 0.86, 0.70),
-    "RPI": (0.86, 0.86, 0.82),
-    "PF": (0.84, 0.86, 0.82),
-}
-SECOND_ORDER = {"TAN": 0.62, "REL": 0.82, "RES": 0.88, "ASS": 0.90, "EMP": 0.84}
-NEGATIVE = (*range(10, 14), *range(18, 23))
-WORDING, RES_ASS = 0.42, 0.90
+# The numbers of the population stand in one place only.
+_FILE = Path(__file__).parents[2] / "datasets" / "servqual_demo" / "population.py"
+_SPEC = importlib.util.spec_from_file_location("servqual_demo_population", _FILE)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+demo = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(demo)
+LOADINGS, SECOND_ORDER = demo.LOADINGS, demo.SECOND_ORDER
+OUTCOMES = {factor: demo.OUTCOMES[factor] for factor in ("SAT", "RPI", "PF")}
 
 HYPOTHESES = {
     "H1": "SQ -> SAT, positive",
@@ -83,9 +78,11 @@ def population() -> str:
     for factor, values in OUTCOMES.items():
         lines += [f"{factor} =~ {v}*{factor}{k}" for k, v in enumerate(values, start=1)]
     lines += [f"SQ =~ {value}*{d}" for d, value in SECOND_ORDER.items()]
-    lines += [f"WORDING =~ {WORDING}*P{k}" for k in NEGATIVE]
-    lines.append(f"RES ~~ {RES_ASS - SECOND_ORDER['RES'] * SECOND_ORDER['ASS']:.6f}*ASS")
-    lines += ["SQ ~~ 0.40*PF", "SAT ~ 0.58*SQ + 0.28*PF", "RPI ~ 0.60*SAT + 0.12*SQ + 0.10*PF"]
+    lines += [f"WORDING =~ {demo.WORDING}*P{k}" for k in demo.NEGATIVE]
+    lines.append(f"RES ~~ {demo.RES_ASS - SECOND_ORDER['RES'] * SECOND_ORDER['ASS']:.6f}*ASS")
+    lines.append(f"SQ ~~ {demo.PRICE_QUALITY}*PF")
+    lines.append(f"SAT ~ {demo.QUALITY_TO_SAT}*SQ + {demo.PRICE_TO_SAT}*PF")
+    lines.append(f"RPI ~ {demo.SAT_TO_RPI}*SAT + {demo.QUALITY_TO_RPI}*SQ + {demo.PRICE_TO_RPI}*PF")
     return "\n".join(lines) + "\n"
 
 

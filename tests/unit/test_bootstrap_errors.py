@@ -63,6 +63,17 @@ def test_errors_are_those_of_the_draws(answers: pd.DataFrame, options: dict[str,
     assert "60" in fit.summary()
 
 
+def test_errors_of_ordered_items_are_those_of_the_draws(answers: pd.DataFrame) -> None:
+    frame = answers.clip(lower=3)
+    fit = sq.sem(MODEL, frame, ordered=True, se="bootstrap", bootstrap=12, seed=5)
+    boot = sq.bootstrap_fit(sq.sem(MODEL, frame, ordered=True), 12, seed=5)
+    np.testing.assert_allclose(fit.vcov, boot.vcov * 11 / 12, rtol=1e-7, atol=1e-12)
+    ours, known = fit.parameters, boot.parameters()
+    free = (ours["free"] > 0) | (ours["op"] == ":=")
+    for end in ("ci_lower", "ci_upper"):
+        np.testing.assert_allclose(ours.loc[free, end], known.loc[free, end], rtol=1e-7)
+
+
 def test_one_option_draws_for_errors_and_for_the_test(answers: pd.DataFrame) -> None:
     fit = sq.sem(MODEL, answers, se="bootstrap", test="bollen.stine", bootstrap=20)
     assert fit.tests["bollen.stine"]["n_draws"] == 20
@@ -78,8 +89,6 @@ def test_what_cannot_be_drawn_is_refused(answers: pd.DataFrame) -> None:
     weighted = answers.assign(w=np.where(answers["q1"] > 4, 1.0, 2.0))
     with pytest.raises(OptionError, match="sampling_weights"):
         sq.sem(MODEL, weighted, sampling_weights="w", se="bootstrap")
-    with pytest.raises(UnsupportedError, match="ordered"):
-        sq.sem(MODEL, answers, ordered=True, se="bootstrap")
 
 
 def test_the_summary_knows_every_kind_of_error(answers: pd.DataFrame) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 import sqvalid as sq
-from sqvalid.errors import UnsupportedError
 from sqvalid.latent.redraw import make_units
 from sqvalid.resampling import uniforms
 
@@ -129,10 +128,3 @@ def test_an_item_that_no_one_answered_in_two_ways_is_counted() -> None:
     boot = sq.bootstrap_fit(fit, 60)
     assert boot.n_singular > 0
     assert boot.n_singular + boot.n_not_converged + int(boot.estimates.converged.sum()) == 60
-
-
-def test_ordered_items_are_refused() -> None:
-    frame = sq.simulate_survey(POPULATION, 300, seed=8, thresholds=(-0.5, 0.5)).frame
-    fit = sq.cfa("SQ =~ q1 + q2 + q3\nSAT =~ s1 + s2 + s3", frame, ordered=True)
-    with pytest.raises(UnsupportedError, match="ordered items"):
-        sq.bootstrap_fit(fit, 4)

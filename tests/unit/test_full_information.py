@@ -11,6 +11,7 @@ from sqvalid.errors import OptionError, SurveyError, UnsupportedError
 from sqvalid.latent.full_information import FullInformation
 from sqvalid.moments import moments_from_frame
 from sqvalid.moments.patterns import (
+    available_moments,
     casewise_moment_scores,
     pattern_data,
     pattern_products,
@@ -127,6 +128,20 @@ def test_inverse_of_a_pattern_is_the_inverse_of_its_part() -> None:
             block = sigma[np.ix_(o, o)]
             total += np.linalg.slogdet(block)[1] + row[o] @ np.linalg.solve(block, row[o])
     assert found.value * data.total == pytest.approx(total, rel=1e-10)
+
+
+def test_items_on_their_own_have_the_moments_of_those_who_answered() -> None:
+    frame = answers(share=0.3)
+    means, variances = available_moments(pattern_data(frame.to_numpy()))
+    np.testing.assert_allclose(means, frame.mean(), rtol=1e-12)
+    np.testing.assert_allclose(variances, frame.var(ddof=0), rtol=1e-12)
+    # They are the independence model's estimates: its chi-square is the search's from elsewhere.
+    fit = sq.sem(MODEL, frame, missing="fiml")
+    alone = "\n".join(f"{name} ~~ {name}" for name in NAMES)
+    again = sq.sem(alone, frame, missing="fiml", start="simple")
+    assert fit.fit_measures["baseline_chisq"] == pytest.approx(
+        again.fit_measures["chisq"], abs=1e-8
+    )
 
 
 def test_order_of_items_and_scale_change_nothing() -> None:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import sqvalid as sq
-from sqvalid import second_opinion as module
 from sqvalid.second_opinion import ask_second_opinion, translate_model
+from sqvalid.second_opinion import structural as module
 
 
 def answers(n=300, seed=9):

@@ -100,6 +100,15 @@ def test_estimators_give_what_they_give_from_answers(estimator: str, means: bool
     assert_same(found, whole)
 
 
+@pytest.mark.parametrize("information", ["expected", "observed", "first.order"])
+@pytest.mark.parametrize("estimator", ["MLR", "MLM"])
+def test_unstructured_weights(estimator: str, information: str) -> None:
+    frame = answers()
+    options: Any = {"estimator": estimator, "information": information}
+    options["h1_information"] = "unstructured"
+    assert_same(sq.sem(MODEL, streamed(frame, ITEMS), **options), sq.sem(MODEL, frame, **options))
+
+
 @pytest.mark.parametrize("estimator", ["MLR", "MLM", "MLMV"])
 @pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("means", [False, True])

@@ -168,3 +168,29 @@ def test_the_study_of_missing_answers_runs_and_finds_what_its_page_says():
     assert mar.loc["pairwise", "S~Q covered"] < 0.7 < mar.loc["two.stage", "S~Q covered"]
     page = (FOLDER / "missing_answers.md").read_text(encoding="utf-8")
     assert "| MAR | fiml | 0 | 400 |" in page
+
+
+def test_the_study_of_the_number_of_factors_runs_and_its_page_is_of_this_design(monkeypatch):
+    spec = importlib.util.spec_from_file_location("factors_study", FOLDER / "number_of_factors.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        page = module.PAGE.read_text(encoding="utf-8")
+        shown = page.split(module.BEGIN)[1].split(module.END)[0]
+        assert f"seed {module.SEED}" in shown
+        for population in module.POPULATIONS:
+            assert population.name in shown
+        for rule in ("recommended", "parallel_factors", "hull_cfi", "chisq", "kaiser"):
+            assert f"| {rule} |" in shown
+        answers = module.draw(module.POPULATIONS[1], 0)
+        assert answers.shape == (300, 15)
+        assert set(np.unique(answers)) == {1, 2, 3, 4, 5}
+        assert answers.equals(module.draw(module.POPULATIONS[1], 0))
+        monkeypatch.setattr(module, "POPULATIONS", module.POPULATIONS[:2])
+        found = module.run_study(2, comparison_data=False).set_index(["population", "rule"])
+    finally:
+        del sys.modules[spec.name]
+    assert found.loc[("one factor", "parallel_components"), "right"] == 1.0
+    shares = found[["right", "too_few", "too_many", "none"]].sum(axis=1)
+    np.testing.assert_allclose(shares, 1.0)

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sqvalid import wording
 from sqvalid.errors import InputError, OptionError
+from sqvalid.exploratory import METHODS
+from sqvalid.exploratory.retention import SOURCES
 from sqvalid.instruments import load_instrument
 from sqvalid.latent import cfa, sem
 from sqvalid.report import render_html
@@ -147,6 +150,13 @@ def test_a_study_that_confirms_shows_exploration_as_a_diagnostic():
     assert 0.5 < result.factorability.kmo < 1.0
 
 
+@pytest.mark.parametrize("language", wording.languages())
+def test_every_rule_and_extraction_has_words(language):
+    keys = set(wording.keys(language))
+    assert {f"report.retention_rule.{rule}" for rule in SOURCES} <= keys
+    assert {f"report.extraction.{method}" for method in METHODS} <= keys
+
+
 def test_incomplete_answers_are_explored_by_em():
     frame = answers()
     frame.loc[:49, "a1"] = np.nan
@@ -247,6 +257,28 @@ def test_clusters_weights_and_options_reach_every_fit():
         assert fit.options["cluster"] == "shop"
         assert fit.options["std_lv"]
     assert result.provenance["cluster"] == "shop"
+    items = [item for ids in dimensions.values() for item in ids]
+    weighted = np.cov(frame[items], rowvar=False, aweights=frame["w"])
+    scale = np.sqrt(np.diag(weighted))
+    np.testing.assert_allclose(
+        result.efa.correlation.loc[items, items], weighted / np.outer(scale, scale), atol=1e-8
+    )
+    render_html(result)
+
+
+def test_ordered_answers_reach_every_fit():
+    frame = answers()
+    dimensions = {name: items[:3] for name, items in DIMENSIONS.items()}
+    items = [item for ids in dimensions.values() for item in ids]
+    frame[items] = frame[items].round().clip(2, 6) - 1
+    result = make(
+        data=frame, dimensions=dimensions, estimator="WLSMV", ordered=True,
+        structural="C ~ A + B", rivals={"one": "one_factor"},
+    ).run()  # fmt: skip
+    direct = sem(result.structural_text, frame, estimator="WLSMV", ordered=True)
+    pd.testing.assert_frame_equal(result.structural.parameters, direct.parameters)
+    assert result.rivals.fits["one"].options["estimator"] == "WLSMV"
+    assert result.provenance["ordered"] is True
     render_html(result)
 
 

@@ -232,10 +232,10 @@ def efa(
         n_obs=given.n_obs,
         setup=setup,
         found=found,
-        rotation_minima=pd.DataFrame(parts.turned.minima, columns=["criterion", "n_starts"]),
+        minima=parts.turned.minima,
         criterion=parts.turned.criterion,
         answers=given.answers,
-        z_scores=given.z_scores,
+        scale=given.scale,
         diagnostics=(*given.diagnostics, *_diagnostics(r, parts, setup, index)),
     )
 

@@ -107,8 +107,8 @@ def _population(answers: Array, m: int, seed: int) -> Array:
         loadings = _loadings(wanted, m)
         communality = np.minimum((loadings**2).sum(axis=1), 1.0)
         mixed = common @ loadings.T + unique * np.sqrt(1.0 - communality)
-        ranks = np.argsort(np.argsort(mixed, axis=0, kind="stable"), axis=0, kind="stable")
-        made = np.take_along_axis(margins, ranks, axis=0)
+        made = np.empty_like(margins)
+        np.put_along_axis(made, np.argsort(mixed, axis=0, kind="stable"), margins, axis=0)
         residual: Array = target - np.asarray(np.corrcoef(made, rowvar=False))
         size = math.sqrt(float((residual[np.tril_indices(p, -1)] ** 2).mean()))
         if size < best:

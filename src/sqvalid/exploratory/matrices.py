@@ -48,7 +48,8 @@ class Correlated:
         None for a matrix that was given without.
     answers : pandas.DataFrame or None, shape (n, p)
         Of all respondents, NaN where missing; None for a matrix.
-    z_scores : pandas.DataFrame or None
+    scale : (ndarray, ndarray) or None
+        Means and standard deviations of the answers.
     kind : {"pearson", "polychoric", "given"}
     missing : str
     diagnostics : tuple of Diagnostic
@@ -59,7 +60,7 @@ class Correlated:
     matrix: pd.DataFrame
     n_obs: int | None
     answers: pd.DataFrame | None
-    z_scores: pd.DataFrame | None
+    scale: tuple[Array, Array] | None
     kind: str
     missing: str
     diagnostics: tuple[Diagnostic, ...]
@@ -103,17 +104,14 @@ def correlations(
             items = data.items
         else:
             items = [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf"]
-    answers = numeric_items(frame, list(items))
+    answers = _numbers(frame, list(items))
     n = _refuse_hopeless(answers, missing)
     if correlation == "polychoric":
         _refuse_numbers(answers)
     r, mean, sd = correlate_values(answers.to_numpy(dtype=float), correlation, missing)
     matrix = pd.DataFrame(r, index=answers.columns, columns=answers.columns)
     matrix, found = _checked(matrix, smooth)
-    z = pd.DataFrame(
-        (answers.to_numpy(dtype=float) - mean) / sd, index=answers.index, columns=answers.columns
-    )
-    return Correlated(matrix, n, answers, z, correlation, missing, found, dimensions)
+    return Correlated(matrix, n, answers, (mean, sd), correlation, missing, found, dimensions)
 
 
 def correlate_values(values: Array, kind: str, missing: str) -> tuple[Array, Array, Array]:
@@ -160,6 +158,17 @@ def correlate_values(values: Array, kind: str, missing: str) -> tuple[Array, Arr
     if not np.isnan(values).any():
         return np.asarray(np.corrcoef(values, rowvar=False)), mean, sd
     return pd.DataFrame(values).corr().to_numpy(dtype=float), mean, sd
+
+
+def _numbers(frame: pd.DataFrame, items: list[str]) -> pd.DataFrame:
+    """The items as numbers; columns that are numbers already need no look at every cell."""
+    if set(items) <= set(frame.columns):
+        own = frame[items]
+        if all(kind.kind in "iuf" for kind in own.dtypes):
+            values = own.to_numpy(dtype=float)
+            if not np.isinf(values).any():
+                return pd.DataFrame(values, index=own.index, columns=own.columns)
+    return numeric_items(frame, items)
 
 
 def _refuse_hopeless(answers: pd.DataFrame, missing: str) -> int:

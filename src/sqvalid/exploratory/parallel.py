@@ -13,7 +13,8 @@ from sqvalid.resampling import normals, shuffled, uniforms
 __all__ = ["parallel_eigenvalues", "reduced_eigenvalues"]
 
 Array = npt.NDArray[np.float64]
-_SWEEPS, _CHANGE = 500, 1e-7
+_SWEEPS, _CHANGE = 1000, 1e-8
+_DOMINANT = 0.8
 
 
 def reduced_eigenvalues(r: Array) -> Array:
@@ -23,8 +24,8 @@ def reduced_eigenvalues(r: Array) -> Array:
     return np.asarray(np.linalg.eigvalsh(reduced)[::-1])
 
 
-def _one_factor(stack: Array) -> Array:
-    """Loadings of one minres factor of many matrices at once, shape (k, p).
+def _communalities(stack: Array) -> Array:
+    """Communalities of one minres factor of many matrices at once, shape (k, p).
 
     Each loading in turn is put where the residuals of its row are smallest, the others held
     (Harman & Jones 1966), not beyond the bound of the uniquenesses.
@@ -51,7 +52,12 @@ def _one_factor(stack: Array) -> Array:
         active = active[np.abs(a - before).max(axis=1) > _CHANGE]
         if not len(active):
             break
-    return loadings
+    # One item that is nearly all of the factor: such matrices have several minima, and the search
+    # by uniquenesses decides, as it does for the observed matrix.
+    common = loadings**2
+    for k in np.flatnonzero(common.max(axis=1) > _DOMINANT):
+        common[k] = 1.0 - extract(stack[k], 1, "minres").uniquenesses
+    return common
 
 
 def _wishart_correlation(n: int, p: int, seed: int, draw: int) -> Array:
@@ -115,6 +121,5 @@ def parallel_eigenvalues(
     if not factors:
         return components, np.empty((0, p))
     diagonal = np.arange(p)
-    common = _one_factor(stack)
-    stack[:, diagonal, diagonal] = common**2
+    stack[:, diagonal, diagonal] = _communalities(stack)
     return components, np.asarray(np.linalg.eigvalsh(stack)[:, ::-1], dtype=np.float64)

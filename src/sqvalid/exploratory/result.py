@@ -106,13 +106,15 @@ class EfaResult(Result):
         What was asked for.
     found : Extraction
         The extraction as it was found.
-    rotation_minima : pandas.DataFrame
-        One row per different minimum that the starts of the rotation found, the lowest first:
-        ``criterion n_starts``.
+    minima : tuple of (float, int)
+        Different minima that the starts of the rotation found, the lowest first, and how many
+        starts ended in each; :attr:`rotation_minima` is the table.
     criterion : float
         What the rotation minimised.
-    answers, z_scores : pandas.DataFrame or None
-        Answers of all respondents, and standardised for scores.
+    answers : pandas.DataFrame or None
+        Of all respondents.
+    scale : (ndarray, ndarray) or None
+        Means and standard deviations of the answers, for scores.
     diagnostics : tuple of Diagnostic
 
     Notes
@@ -137,10 +139,10 @@ class EfaResult(Result):
     n_obs: int | None
     setup: EfaSetup
     found: Extraction
-    rotation_minima: pd.DataFrame
+    minima: tuple[tuple[float, int], ...] = ()
     criterion: float = math.nan
     answers: pd.DataFrame | None = None
-    z_scores: pd.DataFrame | None = None
+    scale: tuple[Array, Array] | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
@@ -154,9 +156,23 @@ class EfaResult(Result):
         return self.setup.rotation
 
     @property
+    def z_scores(self) -> pd.DataFrame | None:
+        """Standardised answers; None for a matrix."""
+        if self.answers is None or self.scale is None:
+            return None
+        mean, sd = self.scale
+        values = (self.answers.to_numpy(dtype=float) - mean) / sd
+        return pd.DataFrame(values, index=self.answers.index, columns=self.answers.columns)
+
+    @property
+    def rotation_minima(self) -> pd.DataFrame:
+        """One row per different minimum that the starts of the rotation found, lowest first."""
+        return pd.DataFrame(self.minima, columns=["criterion", "n_starts"])
+
+    @property
     def n_minima(self) -> int:
         """Different minima of the rotation criterion that the starts found."""
-        return max(len(self.rotation_minima), 1)
+        return max(len(self.minima), 1)
 
     @property
     def complexity(self) -> pd.Series:
@@ -228,12 +244,13 @@ class EfaResult(Result):
         InputError
             The analysis began with a matrix.
         """
-        if self.z_scores is None:
+        z = self.z_scores
+        if z is None:
             raise InputError(
                 "A correlation matrix has no respondents to score.",
                 remedy="Give the answers to efa().",
             )
-        return self.z_scores @ self.score_weights(method)
+        return z @ self.score_weights(method)
 
     @property
     def determinacy(self) -> pd.Series:

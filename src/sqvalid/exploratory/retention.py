@@ -26,7 +26,7 @@ __all__ = ["SOURCES", "TRUSTED", "Retention", "minimum_average_partial", "sugges
 
 Array = npt.NDArray[np.float64]
 # Rules that simulation studies speak for; the recommendation is theirs (Auerswald & Moshagen 2019).
-TRUSTED = ("parallel_factors", "parallel_components", "map", "ekc")
+TRUSTED = ("parallel_factors", "parallel_components", "map", "ekc", "bic")
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
@@ -70,7 +70,8 @@ class Retention(Result):
         One row per number of factors (maximum likelihood): chisq, df, pvalue, rmsea,
         rmsea_ci_lower, bic, sabic, map, map4.
     recommended : int
-        What most of the trusted rules say, the smaller number where they are even.
+        What most of the trusted rules say; where they are even, what parallel analysis of common
+        factors says if it is among them, else the smaller number.
     agreement : float
         Share of the trusted rules that say so.
     n_obs, n_draws, seed : int
@@ -272,7 +273,10 @@ def suggest_n_factors(
         ]
     ).astype({"n_factors": "Int64"})
     votes = [counts[rule] for rule in TRUSTED if counts.get(rule) is not None]
-    recommended = min(set(votes), key=lambda k: (-votes.count(k), k))
+    # Components and MAP see one factor where factors correlate highly; common factors do not
+    # (tests/studies/number_of_factors.md), so parallel analysis of these decides between equals.
+    deciding = counts["parallel_factors"]
+    recommended = min(set(votes), key=lambda k: (-votes.count(k), k != deciding, k))
     agreement = votes.count(recommended) / len(votes)
     diagnostics = found.diagnostics
     if agreement < 1.0:

@@ -545,7 +545,9 @@ def bootstrap_fit(
     ----------
     fit : FitResult
         From answers, not from a matrix, and converged. Where answers are missing, respondents are
-        drawn with their gaps; every resample of a FIML fit then takes some ten milliseconds.
+        drawn with their gaps; where items are ordered, their correlations are estimated again, and
+        a resample that lacks a category has no estimates. Such resamples take some ten
+        milliseconds each.
     n_draws : int
         Resamples; at least 5,000 for an interval that is to be published.
     seed : int
@@ -594,11 +596,6 @@ def bootstrap_fit(
     if any(block.cases is None for block in blocks):
         raise UnsupportedError(
             "A bootstrap needs the answers; a matrix is not enough.",
-            remedy="Use draw_estimates(fit) for Monte Carlo intervals.",
-        )
-    if fit.estimate.problem.is_categorical:
-        raise UnsupportedError(
-            "Resamples are not available for ordered items.",
             remedy="Use draw_estimates(fit) for Monte Carlo intervals.",
         )
     clustered = all(block.clusters is not None for block in blocks)

@@ -31,7 +31,7 @@ from sqvalid.latent.problem import Problem, equality_rank
 from sqvalid.latent.reference_models import baseline_df, baseline_half_f
 from sqvalid.latent.robust import ScaledStatistic
 from sqvalid.latent.sampling import refuse_incomplete
-from sqvalid.moments.patterns import saturated_information
+from sqvalid.moments.patterns import available_moments, saturated_information
 
 _MAXIMUM_LIKELIHOOD = MaximumLikelihood()
 # Statistics that correct the standard one, and so exist for the baseline too.
@@ -380,19 +380,17 @@ def baseline_view(problem: Problem) -> View:
         base = empty_matrices(layout)
         places, values = [], []
         helpers = {j for j, name in enumerate(block.variables) if name in problem.auxiliary}
-        begin_means = np.zeros(0) if target.means is None else target.means
-        begin_variance = np.diag(target.covariance)
-        if target.patterns is not None and not helpers:
-            # Without others beside them, these are their estimates.
-            begin_means, begin_variance = full_information.available_moments(block)
+        # What stands alone has the moments of those who answered it.
+        alone = set() if helpers else set(range(block.n_variables)) - set(exogenous)
+        own = None if target.patterns is None else available_moments(target.patterns)
         for j in range(block.n_variables):
             for i in range(j + 1):
                 if i != j and not (i in exogenous and j in exogenous) and not {i, j} & helpers:
                     df += 1
                     continue
                 place, value = Place("theta", j, i), float(target.covariance[j, i])
-                if i == j and j not in exogenous:
-                    value = float(begin_variance[j])
+                if own is not None and j in alone:
+                    value = float(own[1][j])
                 if i in fixed and j in fixed:
                     put(base, place, value)
                 else:
@@ -400,11 +398,13 @@ def baseline_view(problem: Problem) -> View:
                     values.append(value)
         if target.means is not None:
             for j, mean in enumerate(target.means.tolist()):
+                if own is not None and j in alone:
+                    mean = float(own[0][j])
                 if j in fixed:
                     base["nu"][j] = mean
                 else:
                     places.append(Place("nu", j, 0))
-                    values.append(mean if j in exogenous else float(begin_means[j]))
+                    values.append(mean)
         slots_list.append(
             make_slots(
                 layout, base, places, range(count, count + len(places)), target.means is not None
@@ -514,10 +514,13 @@ def _yuan_bentler_mplus(
     n_free = problem.table.n_free
     rank = equality_rank(problem.constraints, problem.table, problem.blocks)
     df, base_df = view.df, int(baseline.df)
-    factor = _positive((trace_h1 - trace_h0) / df) if df > 0 else float("nan")
+    # Difference tests need a factor that is not positive as it is.
+    factor = (trace_h1 - trace_h0) / df if df > 0 else float("nan")
     base_factor = _positive((trace_h1 - trace_b) / base_df) if base_df > 0 else float("nan")
     return _YuanBentler(
-        ScaledStatistic(view.chisq / factor if df > 0 else view.chisq, df, factor, 0.0, factor),
+        ScaledStatistic(
+            view.chisq / _positive(factor) if df > 0 else view.chisq, df, factor, 0.0, factor
+        ),
         ScaledStatistic(baseline.stat / base_factor, base_df, base_factor, 0.0, base_factor),
         # lavaan's: per free row of the table, whatever equality constraints there are.
         trace_h0 / n_free if n_free else float("nan"),

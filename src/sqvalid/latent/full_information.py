@@ -172,20 +172,6 @@ def free_moments(block: Block, fixed: Sequence[int]) -> NDArray[np.intp]:
     return np.flatnonzero(~np.concatenate([known, covariances]))
 
 
-def available_moments(block: Block) -> tuple[Array, Array]:
-    """Mean and variance (divisor n) of every item over those who answered it.
-
-    They are the maximum-likelihood estimates of items that are independent.
-    """
-    data = block.patterns
-    assert data is not None
-    weights = data.counts[:, None] * data.there
-    total = weights.sum(axis=0)
-    means = (weights * data.means).sum(axis=0) / total
-    spread = np.diagonal(data.scatter, axis1=1, axis2=2) + (data.means - means) ** 2
-    return means, (weights * spread).sum(axis=0) / total
-
-
 def n_undetermined(block: Block) -> int:
     """Covariances of items that nobody answered both of."""
     return 0 if block.patterns is None else int(block.patterns.undetermined.sum()) // 2

@@ -60,7 +60,7 @@ CATEGORICAL_ESTIMATORS = (
 )  # fmt: skip
 # Tests and standard errors that are functions of the asymptotic covariance alone.
 _CATEGORICAL_TESTS = ("standard", "satorra.bentler", "scaled.shifted", "mean.var.adjusted")
-_CATEGORICAL_SE = ("standard", "robust.sem", "none")
+_CATEGORICAL_SE = ("standard", "robust.sem", "bootstrap", "none")
 PARAMETERIZATIONS = ("delta", "theta")
 SE_KINDS = (
     "standard",

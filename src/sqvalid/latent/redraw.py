@@ -24,7 +24,13 @@ from sqvalid.latent.implied import Array
 from sqvalid.latent.inference import constrained_inverse
 from sqvalid.latent.optimiser import minimise
 from sqvalid.latent.options import TWO_STAGE
-from sqvalid.latent.resample_problems import Sample, draw_sample
+from sqvalid.latent.parameter_frames import (
+    estimates_and_errors,
+    group_deviations,
+    row_values,
+    standardised,
+)
+from sqvalid.latent.resample_problems import Sample, draw_sample, sample_estimate
 from sqvalid.latent.standardize import StandardKind, scale_places
 from sqvalid.latent.syntax import inline_definitions
 from sqvalid.moments import Block
@@ -414,6 +420,22 @@ def _definitions(estimate: Estimate, values: Array) -> Array:
     return np.asarray(functions.compiled.values(values @ functions.reach.T + functions.offset))
 
 
+def _rows_one_by_one(estimate: Estimate, draws: Draws, kind: StandardKind | None) -> Array:
+    """Rows in every resample, raw or standardised, where some follow from other parameters."""
+    table = estimate.problem.table
+    out = np.full((len(draws.theta), len(table.rows) + len(table.definitions)), np.nan)
+    for b in np.flatnonzero(draws.converged):
+        sample = sample_estimate(estimate, draws.theta[b], draws.sampled[b])
+        if sample is None:
+            continue
+        values = row_values(sample)
+        if kind is None:
+            out[b] = estimates_and_errors(sample, values)[0]
+        else:
+            out[b] = standardised(sample, values, group_deviations(sample, values), kind)[0]
+    return out
+
+
 def row_draws(estimate: Estimate, draws: Draws) -> Array:
     """Value of every row of the parameter table in every resample, definitions at the end.
 
@@ -421,6 +443,8 @@ def row_draws(estimate: Estimate, draws: Draws) -> Array:
     -------
     ndarray, shape (B, n_rows + n_definitions)
     """
+    if estimate.problem.is_categorical:
+        return _rows_one_by_one(estimate, draws, None)
     table = estimate.problem.table
     fixed = np.array([0.0 if row.ustart is None else row.ustart for row in table.rows])
     free = np.array([row.free for row in table.rows])
@@ -438,6 +462,8 @@ def row_draws(estimate: Estimate, draws: Draws) -> Array:
 def standardised_draws(estimate: Estimate, draws: Draws, kind: StandardKind) -> Array:
     """Standardised rows in every resample, definitions at the end; shape as `row_draws`."""
     problem = estimate.problem
+    if problem.is_categorical:
+        return _rows_one_by_one(estimate, draws, kind)
     table, slots = problem.table, problem.slots
     values = row_draws(estimate, draws)[:, : len(table.rows)]
     number = {row.plabel: i for i, row in enumerate(table.rows)}

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sqvalid.errors import InputError
+from sqvalid.errors import InputError, UnsupportedError
 from sqvalid.latent.batch_discrepancy import batch_covariances
 from sqvalid.latent.estimation import Estimate
 from sqvalid.latent.implied import Array
@@ -56,7 +56,10 @@ class Resamples:
             float(target.covariance[0, 0] / block.covariance[0, 0])
             for target, block in zip(problem.objective.targets, problem.blocks, strict=True)
         ]
-        if any(np.isnan(block.cases).any() for block in problem.blocks if block.cases is not None):
+        plain = not problem.is_categorical and not any(
+            np.isnan(block.cases).any() for block in problem.blocks if block.cases is not None
+        )
+        if not plain:
             found = self._one_by_one()
         else:
             found = [
@@ -88,6 +91,11 @@ class Resamples:
     @cached_property
     def _implied(self) -> list[tuple[Array, Array]]:
         problem = self.estimate.problem
+        if problem.is_categorical:
+            raise UnsupportedError(
+                "Implied covariances of resamples are not available for ordered items.",
+                remedy="Use functions of the covariances or the parameters alone.",
+            )
         number = {row.plabel: i for i, row in enumerate(problem.table.rows)}
         good = np.flatnonzero(self.draws.converged)
         out = []

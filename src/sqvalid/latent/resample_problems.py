@@ -12,14 +12,14 @@ from sqvalid.errors import EstimationError, InputError
 from sqvalid.latent.constraints import ConstraintSet
 from sqvalid.latent.discrepancy import Objective
 from sqvalid.latent.estimation import Estimate
-from sqvalid.latent.implied import Array, put
+from sqvalid.latent.implied import Array, Slots, put
 from sqvalid.latent.problem import make_problem
 from sqvalid.moments import Block, Moments
 from sqvalid.moments.build import incomplete_block, weighted_mean_and_covariance
 from sqvalid.moments.ordered_answers import ordinal_block
 from sqvalid.moments.patterns import pattern_data
 
-__all__ = ["Sample", "draw_sample", "resampled_moments"]
+__all__ = ["Sample", "draw_sample", "resampled_moments", "sample_estimate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +156,47 @@ def _incomplete_sample(estimate: Estimate, counts: Sequence[Array]) -> Sample | 
         )
     objective = replace(problem.objective, slots=tuple(slots), targets=tuple(targets))
     return Sample(objective, problem.constraints, fixed_values)
+
+
+def sample_estimate(estimate: Estimate, theta: Array, sampled: Array) -> Estimate | None:
+    """The fit with the parameters of a resample in their places; None where they have no matrices.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        Of the full sample; its statistics, errors and tests stay.
+    theta : ndarray, shape (q,)
+    sampled : ndarray, shape (n_rows,)
+        Values of the rows fixed at sample moments.
+    """
+    problem = estimate.problem
+    number = {row.plabel: i for i, row in enumerate(problem.table.rows)}
+    fixed_values = {name: float(sampled[number[name]]) for name in problem.fixed_values}
+
+    def with_covariates(slots: Sequence[Slots]) -> tuple[Slots, ...]:
+        out = []
+        for own, exogenous in zip(slots, problem.structure.exogenous, strict=True):
+            base = {name: matrix.copy() for name, matrix in own.base.items()}
+            for row, place in exogenous:
+                put(base, place, fixed_values[row.plabel])
+            out.append(replace(own, base=base))
+        return tuple(out)
+
+    slots, joint = problem.slots, problem.joint_slots
+    if fixed_values and joint is None:
+        slots = with_covariates(slots)
+    elif joint is not None:
+        joint = with_covariates(joint)
+    objective = replace(problem.objective, slots=slots)
+    locals_ = objective.locals(theta)
+    if locals_ is None:
+        return None
+    return replace(
+        estimate,
+        problem=replace(problem, objective=objective, fixed_values=fixed_values, joint_slots=joint),
+        solution=replace(estimate.solution, theta=theta, locals_=locals_),
+        locals_=tuple(locals_),
+    )
 
 
 def _varies(cases: Array) -> bool:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 __all__ = [
     "PatternData",
     "PatternProducts",
+    "available_moments",
     "casewise_moment_scores",
     "missing_patterns",
     "pattern_data",
@@ -156,6 +157,20 @@ def pattern_data(values: Array, weights: Array | None = None) -> PatternData:
         index = np.flatnonzero(n_gone == r)
         groups.append((index, np.nonzero(~there[index])[1].reshape(len(index), int(r))))
     return PatternData(there, counts, means, scatter, member, tuple(groups))
+
+
+def available_moments(data: PatternData) -> tuple[Array, Array]:
+    """Means and variances of every item among those who answered it, divisor their number.
+
+    Returns
+    -------
+    means, variances : ndarray, shape (p,)
+    """
+    counts = data.counts[:, None] * data.there
+    totals = counts.sum(axis=0)
+    means = (counts * data.means).sum(axis=0) / totals
+    spread = np.einsum("kii->ki", data.scatter) + (data.means - means) ** 2
+    return means, (counts * spread).sum(axis=0) / totals
 
 
 @dataclass(frozen=True, eq=False)

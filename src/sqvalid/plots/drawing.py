@@ -51,6 +51,10 @@ _CJK_FONTS = (
     "Noto Serif CJK SC",
     "SimSun",
     "Arial Unicode MS",
+    # matplotlib sees only the first face of a collection, which has the same glyphs.
+    "Noto Sans CJK JP",
+    "Noto Serif CJK JP",
+    "Droid Sans Fallback",
 )
 
 

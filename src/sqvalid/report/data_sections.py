@@ -373,7 +373,7 @@ def _distributions(words: Words, result: StudyResult) -> list[Block]:
                 )
             )
         )
-    if hz is not None:
+    if hz is not None and not math.isnan(hz.p):
         value = format_number(hz.statistic, 3)
         blocks.append(Paragraph(words("items.henze_zirkler", value=value, p=format_p(hz.p))))
     fit = result.measurement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqvalid import __version__, wording
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from sqvalid.findings import StudyResult
 
 __all__ = ["render_html"]
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
 def render_html(result: StudyResult) -> str:
@@ -37,7 +40,7 @@ def render_html(result: StudyResult) -> str:
         undefined=StrictUndefined,
     )
     language = result.language
-    return environment.get_template("report.html").render(
+    page = environment.get_template("report.html").render(
         title=result.title,
         lang=language,
         language="zh-Hans" if language == "zh" else language,
@@ -49,3 +52,5 @@ def render_html(result: StudyResult) -> str:
         foot=wording.text("report.foot", language, version=__version__),
         sections=build_sections(result),
     )
+    # Characters that HTML does not have, and marks that turn the direction of what follows.
+    return _NO_TEXT.sub("\ufffd", page)

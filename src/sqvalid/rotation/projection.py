@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import lapack
 from scipy.optimize import minimize
 
 from sqvalid.rotation.criteria import Criterion
@@ -72,7 +73,7 @@ def project_oblique(a: Array, start: Array, criterion: Criterion) -> tuple[Array
     Parameters and returns are those of :func:`project_orthogonal`.
     """
     t, step = start, 1.0
-    inverse = np.linalg.inv(t)
+    inverse = _inverse(t)
     loadings = a @ inverse.T
     value, slope = criterion(loadings)
     gradient = -(loadings.T @ slope @ inverse).T
@@ -85,7 +86,7 @@ def project_oblique(a: Array, start: Array, criterion: Criterion) -> tuple[Array
         for _ in range(60):
             trial = t - step * projected
             trial = trial / np.sqrt(np.einsum("ij,ij->j", trial, trial))
-            inverse = np.linalg.inv(trial)
+            inverse = _inverse(trial)
             loadings = a @ inverse.T
             new, slope = criterion(loadings)
             if new < value - 0.5 * size**2 * step:
@@ -96,6 +97,14 @@ def project_oblique(a: Array, start: Array, criterion: Criterion) -> tuple[Array
         t, value = trial, new
         gradient = -(loadings.T @ slope @ inverse).T
     return _with_curvature(a, t, criterion)
+
+
+def _inverse(t: Array) -> Array:
+    """Inverse of a small matrix, hundreds of times: LAPACK without the checks around it."""
+    lu, pivots, singular = lapack.dgetrf(t)
+    if singular:
+        return np.asarray(np.linalg.inv(t))
+    return np.asarray(lapack.dgetri(lu, pivots)[0])
 
 
 def _with_curvature(a: Array, start: Array, criterion: Criterion) -> tuple[Array, float, bool]:

@@ -106,6 +106,7 @@ def carry_out(study: Study) -> StudyResult:
             n_obs=study.n_obs,
             n_factors=len(_own_factors(measurement)),
             incomplete=study.missing != "listwise",
+            weights=study.weights,
             seed=study.seed,
         )
         notes += told
@@ -340,7 +341,12 @@ def _develop(
     chosen = plan.dimensions or tuple(factors)
     items = tuple(dict.fromkeys(item for name in chosen for item in factors[name]))
     explored, told = explore(
-        part, items, plan=plan, incomplete=study.missing != "listwise", seed=study.seed
+        part,
+        items,
+        plan=plan,
+        incomplete=study.missing != "listwise",
+        weights=study.weights,
+        seed=study.seed,
     )
     notes += told
     proposal = None

@@ -134,6 +134,7 @@ def explore(
     n_factors: int | None = None,
     plan: Explore | None = None,
     incomplete: bool = False,
+    weights: str | None = None,
     n_draws: int = 200,
     seed: int,
 ) -> tuple[Explored, tuple[Diagnostic, ...]]:
@@ -153,6 +154,8 @@ def explore(
         Extraction and rotation.
     incomplete : bool
         Whether respondents with missing answers count, by the correlations that EM estimates.
+    weights : str, optional
+        Column with sampling weights.
     n_draws : int
         Of parallel analysis.
     seed : int
@@ -179,10 +182,18 @@ def explore(
         given = {"correlation": _correlation(covariance, names), "n_obs": n_obs}
     else:
         data = numeric_items(survey.frame, names)
-        if incomplete and data.isna().any(axis=None):
-            moments = em_moments(data.dropna(how="all").to_numpy(dtype=float))
+        gaps = incomplete and bool(data.isna().any(axis=None))
+        if gaps or weights is not None:
+            absent = data.isna().to_numpy()
+            kept = ~(absent.all(axis=1) if gaps else absent.any(axis=1))
+            shares = None
+            if weights is not None:
+                column = numeric_items(survey.frame, [weights])[weights]
+                shares = column.to_numpy(dtype=float)[kept]
+            moments = em_moments(data.to_numpy(dtype=float)[kept], shares)
             given = {"correlation": _correlation(moments.covariance, names), "n_obs": moments.n}
-            notes.append(Diagnostic("explored_by_em", "info", (), {"n": moments.n}))
+            if gaps:
+                notes.append(Diagnostic("explored_by_em", "info", (), {"n": moments.n}))
             data = None
     with warnings.catch_warnings():
         # Each is a diagnostic of its result.

@@ -16,7 +16,7 @@ from sqvalid import findings
 from sqvalid.display import Table, json_safe
 from sqvalid.errors import InputError
 from sqvalid.findings import residual_correlations
-from sqvalid.report import render_html
+from sqvalid.report import bibliography, render_html
 
 __all__ = ["StudyResult", "check_target", "write_page", "write_result"]
 
@@ -115,6 +115,7 @@ def _files(result: findings.StudyResult) -> dict[str, str]:
         "report.html": render_html(result),
         "results.json": json.dumps(payload, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
         "models/measurement.txt": result.measurement_text.strip() + "\n",
+        "references.bib": bibliography(result) + "\n",
     }
     if result.structural_text:
         files["models/structural.txt"] = result.structural_text.strip() + "\n"
