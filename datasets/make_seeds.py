@@ -142,7 +142,7 @@ def main() -> None:
         [one_seed(seed, population, plan) for seed in (population["SEED"], *range(1, N_SEEDS + 1))]
     )
     table.round(6).to_csv(FOLDER / "seeds.csv", index=False, lineterminator="\n")
-    page = summary(table, population["SEED"])
+    page = summary(pd.read_csv(FOLDER / "seeds.csv"), population["SEED"])
     (FOLDER / "seeds.md").write_text(page, encoding="utf-8", newline="\n")
 
 

@@ -5,6 +5,7 @@ import tomllib
 from collections import Counter
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from sqvalid import Study, wording
@@ -64,6 +65,25 @@ def test_what_the_defects_were_planted_for_shows(lines: list[Any]) -> None:
     assert all(line.outcome == "right" for line in lines if line.subject.startswith("rival"))
     # Equivalent models are not told apart.
     assert found["H9: quality does not mediate satisfaction -> repurchase"].outcome == "right"
+
+
+def test_the_table_over_seeds_is_what_its_script_makes_of_the_numbers() -> None:
+    script = runpy.run_path(str(datasets_directory() / "make_seeds.py"))
+    table = pd.read_csv(script["FOLDER"] / "seeds.csv")
+    seed = tomllib.loads((script["FOLDER"] / "codebook.toml").read_text(encoding="utf-8"))["seed"]
+    assert list(table["seed"]) == [seed, *range(1, 201)]
+    page = (script["FOLDER"] / "seeds.md").read_text(encoding="utf-8")
+    assert script["summary"](table, seed) == page
+
+
+def test_the_bundled_row_of_that_table_is_the_study(lines: list[Any]) -> None:
+    own = pd.read_csv(datasets_directory() / "servqual_demo" / "seeds.csv").iloc[0]
+    verdicts = {x.subject[:2]: x.found for x in lines if x.subject.startswith("H")}
+    assert {key: own[key] for key in verdicts} == verdicts
+    found = {line.subject: line.found for line in lines}
+    assert found["r(RES, ASS)"].startswith(f"{own['res_ass']:.2f} ")
+    assert found["r(RES, EMP)"].startswith(f"{own['res_emp']:.2f} ")
+    assert found["SQ -> RPI"].startswith(f"{own['direct']:.2f} ")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
