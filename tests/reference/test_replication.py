@@ -213,7 +213,7 @@ def test_pictures_are_drawn() -> None:
     assert len(scree_plot(fit.eigenvalues).axes) == 1
     found = sq.suggest_n_factors(frame, n_draws=20)
     axes = found.plot().axes
-    observed = axes[0].lines[-1].get_ydata()
+    observed = axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(observed, fit.eigenvalues)
     with pytest.raises(ValueError, match="no plane"):
         loading_plot(fit.loadings[["F1"]])

@@ -306,9 +306,7 @@ class EfaResult(Result):
             return plots.loading_map(self.sorted_loadings())
         if kind == "scatter":
             return plots.loading_plot(self.loadings)
-        values = np.asarray(self.eigenvalues, dtype=float)
-        frame = pd.DataFrame({"position": np.arange(1, len(values) + 1), "component": values})
-        return plots.scree_plot(frame)
+        return plots.scree_plot(self.eigenvalues)
 
     def sorted_loadings(self, cutoff: float = 0.0) -> pd.DataFrame:
         """Loadings with items under the factor they load on most, small ones left blank.

@@ -320,6 +320,11 @@ class Objective:
             out[slots.target] += target.weight * self.estimator.gradient(slots, local)
         return out
 
+    @property
+    def by_hessian(self) -> bool:
+        """Whether the expected information costs as much as the Hessian."""
+        return bool(getattr(self.estimator, "by_hessian", False))
+
     @cached_property
     def _is_whole(self) -> bool:
         """Whether one group has all parameters, in order."""

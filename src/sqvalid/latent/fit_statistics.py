@@ -207,7 +207,7 @@ def incomplete_meat(problem: Problem, locals_: Sequence[Local]) -> Array:
         weight = saturated_information(local.products, observed=False)
         jacobian = weight @ stacked_jacobian(slots, local.state, with_means=True)
         gamma = full_information.saturated_covariance(
-            block, fixed=problem.fixed_index(g), robust=True
+            block, fixed=tuple(problem.fixed_index(g)), robust=True
         )
         part = jacobian.T @ (gamma * block.total_weight) @ jacobian
         out[np.ix_(slots.target, slots.target)] += target.weight * part
@@ -492,7 +492,9 @@ def _yuan_bentler_mplus(
         assert base_view is not None
         trace_h1 = sum(
             full_information.saturated_trace(
-                block, fixed=problem.fixed_index(g), information=options.information
+                block,
+                fixed=tuple(problem.fixed_index(g)),
+                information=options.information,
             )
             for g, block in enumerate(problem.blocks)
         )

@@ -37,6 +37,7 @@ from sqvalid.latent.least_squares import stacked_jacobian
 from sqvalid.latent.moment_weights import triangle
 from sqvalid.latent.sampling import independent_sums
 from sqvalid.moments import Block
+from sqvalid.moments.blocks import remembered
 from sqvalid.moments.patterns import (
     PatternProducts,
     casewise_moment_scores,
@@ -54,6 +55,8 @@ class FullInformation:
     Arbuckle (1996), in Marcoulides & Schumacker (eds.); Enders & Bandalos (2001), Structural
     Equation Modeling 8.
     """
+
+    by_hessian = True
 
     def value(self, slots: Slots, target: Target, theta: Array) -> float:
         """F/2 at `theta`; infinity where Sigma is not positive definite."""
@@ -115,6 +118,7 @@ def casewise_scores(slots: Slots, local: Local, block: Block) -> Array:
     return casewise_moment_scores(_products(local), block.cases, local.state.mu, jacobian)
 
 
+@remembered
 def saturated_products(block: Block) -> PatternProducts:
     """The likelihood of a group's answers at its own saturated moments."""
     assert block.patterns is not None
@@ -177,8 +181,9 @@ def n_undetermined(block: Block) -> int:
     return 0 if block.patterns is None else int(block.patterns.undetermined.sum()) // 2
 
 
+@remembered
 def saturated_trace(
-    block: Block, *, fixed: Sequence[int] = (), information: str = "observed"
+    block: Block, *, fixed: tuple[int, ...] = (), information: str = "observed"
 ) -> float:
     """Trace of the inverse information of the saturated moments times their scores' spread.
 
@@ -191,8 +196,9 @@ def saturated_trace(
     return float(np.trace(np.linalg.solve(weight, spread)))
 
 
+@remembered
 def saturated_covariance(
-    block: Block, *, fixed: Sequence[int] = (), robust: bool, information: str = "observed"
+    block: Block, *, fixed: tuple[int, ...] = (), robust: bool, information: str = "observed"
 ) -> Array:
     """Asymptotic covariance of the saturated moments, divided by the respondents.
 
@@ -219,6 +225,7 @@ def saturated_covariance(
     if robust:
         inverse = inverse @ saturated_first_order(block, products)[keep] @ inverse
     out[keep] = inverse / block.total_weight
+    out.flags.writeable = False
     return out
 
 
@@ -251,5 +258,5 @@ def two_stage_block(block: Block, fixed: Sequence[int], *, robust: bool) -> Bloc
             "first-stage estimate.",
             remedy="Use missing='fiml'.",
         )
-    gamma = saturated_covariance(block, fixed=fixed, robust=robust) * block.total_weight
+    gamma = saturated_covariance(block, fixed=tuple(fixed), robust=robust) * block.total_weight
     return replace(block, gamma=gamma, patterns=None)

@@ -142,7 +142,7 @@ def _given_spreads(estimate: Estimate) -> list[Array] | None:
     return [
         full_information.saturated_covariance(
             block,
-            fixed=problem.fixed_index(g),
+            fixed=tuple(problem.fixed_index(g)),
             robust=options.se in SANDWICHES,
             information=options.information,
         )

@@ -23,6 +23,7 @@ from sqvalid.latent.least_squares import stacked_jacobian
 from sqvalid.latent.moment_weights import expected_information, moment_vector
 from sqvalid.latent.reference_models import log_det
 from sqvalid.moments import Block
+from sqvalid.moments.blocks import remembered
 from sqvalid.moments.patterns import saturated_information
 
 _COMPLETE = MaximumLikelihood()
@@ -60,7 +61,7 @@ def complete_data_fit(estimate: Estimate) -> CompleteDataFit:
         return CompleteDataFit(*[float("nan")] * 4)
     robust = estimate.scaled_test is not None
     saturated = [
-        _saturated(block, problem.fixed_index(g), target.weight, robust=robust)
+        _saturated(block, tuple(problem.fixed_index(g)), target.weight, robust=robust)
         for g, (block, target) in enumerate(
             zip(problem.blocks, problem.objective.targets, strict=True)
         )
@@ -82,7 +83,8 @@ def complete_data_fit(estimate: Estimate) -> CompleteDataFit:
     )
 
 
-def _saturated(block: Block, fixed: list[int], share: float, *, robust: bool) -> _Saturated:
+@remembered
+def _saturated(block: Block, fixed: tuple[int, ...], share: float, *, robust: bool) -> _Saturated:
     products = full_information.saturated_products(block)
     keep = full_information.free_moments(block, fixed)
     both = np.ix_(keep, keep)

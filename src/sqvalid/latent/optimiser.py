@@ -22,6 +22,8 @@ Mask = NDArray[np.bool_]
 # Gate on sqrt(g' I^-1 g); Newton usually ends far below.
 GRADIENT_GATE = 1e-8
 _AIM = 1e-11
+# Scale-free gradient below which the Hessian takes over.
+_NEAR = 0.3
 # Iterations after which progress is looked at.
 _PATIENCE = 40
 
@@ -128,12 +130,17 @@ def minimise_free(
     iteration = 0
     for iteration in range(1, max_iterations + 1):
         gradient = reduce_vector(objective.gradient(locals_))
-        information = reduce_matrix(objective.expected(locals_))
+        # Where the expected information costs as much as the Hessian, one of them has to do.
+        near = objective.by_hessian and norm < _NEAR
+        whole = reduce_matrix(objective.hessian(locals_)) if near else None
+        near = whole is not None and factorise(whole, 1e-10) is not None
+        information = whole if near else reduce_matrix(objective.expected(locals_))
+        assert information is not None
         scoring, norm = _scoring_step(information, gradient)
         if norm < _AIM or (norm < GRADIENT_GATE and stalled):
             break
         steps = [scoring]
-        if norm < 0.3 or iteration > 15:
+        if not near and (norm < _NEAR or iteration > 15):
             hessian = reduce_matrix(objective.hessian(locals_))
             factor = factorise(hessian, 1e-10)
             if factor is not None:
@@ -146,7 +153,7 @@ def minimise_free(
             slope = float(gradient @ step)
             taken = _line_search(objective, constraints, phi, step, value, slope)
             if taken is not None:
-                by_newton = step is not scoring
+                by_newton = near or step is not scoring
                 break
         if taken is None:
             break

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from itertools import combinations
-from typing import Any, Literal, overload
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from sqvalid.moments.patterns import PatternData, pattern_data
 
 Array = NDArray[np.float64]
 Kind = Literal["continuous", "ordinal"]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 # Fields of a block that are arrays of numbers.
 _FLOATS = (
@@ -330,6 +334,23 @@ class Block:
 def _without_arrays(block: Block) -> Block:
     """A block with the names of another one and none of its numbers."""
     return Block(block.group, block.variables, block.n_obs, np.empty((0, 0)), level=block.level)
+
+
+def remembered(
+    function: Callable[Concatenate[Block, _P], _T],
+) -> Callable[Concatenate[Block, _P], _T]:
+    """Compute a function of a block, and of hashable options, once in the block's life."""
+    known: WeakKeyDictionary[Block, dict[Any, _T]] = WeakKeyDictionary()
+
+    @wraps(function)
+    def once(block: Block, /, *options: _P.args, **named: _P.kwargs) -> _T:
+        own = known.setdefault(block, {})
+        key = (options, tuple(sorted(named.items())))
+        if key not in own:
+            own[key] = function(block, *options, **named)
+        return own[key]
+
+    return once
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from sqvalid.moments.patterns import pattern_data
 
 # Cases are summed in pieces of this many rows: centred products of a long file stay in cache.
 _CHUNK_ROWS = 8192
+# Incomplete answers up to this many cells are remembered with their moments.
+_MOST_REMEMBERED = 200_000
+# Shape, type and bytes of an array.
+_Content = tuple[tuple[int, ...], str, bytes]
 
 
 def mean_and_covariance(cases: Array) -> tuple[Array, Array]:
@@ -368,7 +373,36 @@ def incomplete_block(
     weights: Array | None = None,
     clusters: NDArray[np.int64] | None = None,
 ) -> Block:
-    """A block with gaps: means and covariance by EM."""
+    """A block with gaps: means and covariance by EM.
+
+    The last few are remembered by their content: a study fits many models to the same answers.
+    """
+    if cases.size > _MOST_REMEMBERED:
+        return _incomplete_block(label, variables, cases, weights, clusters)
+    content = (
+        None if values is None else (values.shape, values.dtype.str, values.tobytes())
+        for values in (cases, weights, clusters)
+    )
+    return _remembered_block(label, variables, *content)
+
+
+@lru_cache(maxsize=16)
+def _remembered_block(label: str, variables: tuple[str, ...], *content: _Content | None) -> Block:
+    cases, weights, clusters = (
+        None if known is None else np.frombuffer(known[2], dtype=known[1]).reshape(known[0])
+        for known in content
+    )
+    assert cases is not None
+    return _incomplete_block(label, variables, cases, weights, clusters)
+
+
+def _incomplete_block(
+    label: str,
+    variables: tuple[str, ...],
+    cases: Array,
+    weights: Array | None,
+    clusters: NDArray[np.int64] | None,
+) -> Block:
     of_group = f" in group {label!r}" if label else ""
     there = ~np.isnan(cases)
     nobody = [name for j, name in enumerate(variables) if not there[:, j].any()]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sqvalid.plots.drawing import INK, MUTED, canvas, plain_text
@@ -38,7 +40,7 @@ _LINES = (
 
 
 def scree_plot(
-    eigenvalues: pd.DataFrame,
+    eigenvalues: pd.DataFrame | npt.NDArray[np.float64],
     *,
     labels: Mapping[str, str] = SCREE_LABELS,
     title: str = "",
@@ -47,9 +49,10 @@ def scree_plot(
 
     Parameters
     ----------
-    eigenvalues : pandas.DataFrame
-        :attr:`sqvalid.Retention.eigenvalues`, or any frame with ``position`` and ``component``
-        and some of ``component_reference factor factor_reference ekc``.
+    eigenvalues : pandas.DataFrame or ndarray, shape (p,)
+        Eigenvalues alone, the largest first; or :attr:`sqvalid.Retention.eigenvalues`, or any
+        frame with ``position`` and ``component`` and some of ``component_reference factor
+        factor_reference ekc``.
     labels : mapping of str to str
         What is written, by column, and for ``position`` and ``eigenvalue``.
     title : str
@@ -63,6 +66,9 @@ def scree_plot(
     """
     from matplotlib.ticker import MaxNLocator
 
+    if not isinstance(eigenvalues, pd.DataFrame):
+        values = np.asarray(eigenvalues, dtype=float)
+        eigenvalues = pd.DataFrame({"position": np.arange(1, len(values) + 1), "component": values})
     with canvas(6.6, 3.6, [title, *labels.values()]) as figure:
         axes = figure.add_subplot()
         position = eigenvalues["position"].to_numpy()

@@ -380,9 +380,11 @@ class Study:
             What the steps raise: unusable answers, a model that cannot be read, is not
             identified, or cannot be estimated.
         """
+        from sqvalid.latent.threads import single_thread
         from sqvalid.study.course import carry_out
 
-        return carry_out(self)
+        with single_thread():
+            return carry_out(self)
 
 
 def _check_names(dimensions: Mapping[str, Sequence[str]]) -> None:
