@@ -194,3 +194,34 @@ def test_the_study_of_the_number_of_factors_runs_and_its_page_is_of_this_design(
     assert found.loc[("one factor", "parallel_components"), "right"] == 1.0
     shares = found[["right", "too_few", "too_many", "none"]].sum(axis=1)
     np.testing.assert_allclose(shares, 1.0)
+
+
+def test_the_study_of_ordered_answers_runs_and_its_population_is_right():
+    spec = importlib.util.spec_from_file_location(
+        "ordered_answers_study", FOLDER / "ordered_answers.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    try:
+        found = module.run_study(2)
+        cells = list(zip(found["answers"], found["n"], found["estimator"], strict=True))
+        assert cells == [
+            (kind, n, estimator)
+            for kind in module.CUTS
+            for n in module.SIZES
+            for estimator in module.ESTIMATORS
+        ]
+        assert (found["failed"] == 0).all()
+        assert found["loading covered"].between(0, 1).all()
+        page = module.PAGE.read_text(encoding="utf-8")
+        assert module.table(found).splitlines()[0] in page
+        # Shares of the categories are those of the thresholds, within four standard errors.
+        n = 20_000
+        for kind, cuts in module.CUTS.items():
+            answers = module.answers(kind, n, 5, 0)
+            below = np.array([(answers["a1"] <= k).mean() for k in range(4)])
+            expected = module.special.ndtr(cuts)
+            assert (np.abs(below - expected) < 4 * np.sqrt(expected * (1 - expected) / n)).all()
+    finally:
+        del sys.modules[spec.name]
