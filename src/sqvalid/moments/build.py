@@ -383,11 +383,12 @@ def incomplete_block(
         None if values is None else (values.shape, values.dtype.str, values.tobytes())
         for values in (cases, weights, clusters)
     )
-    return _remembered_block(label, variables, *content)
+    return remembered_block(label, variables, *content)
 
 
 @lru_cache(maxsize=16)
-def _remembered_block(label: str, variables: tuple[str, ...], *content: _Content | None) -> Block:
+def remembered_block(label: str, variables: tuple[str, ...], *content: _Content | None) -> Block:
+    """A block with gaps from the content of its arrays."""
     cases, weights, clusters = (
         None if known is None else np.frombuffer(known[2], dtype=known[1]).reshape(known[0])
         for known in content
