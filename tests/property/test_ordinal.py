@@ -283,4 +283,6 @@ def test_tetrachoric_at_medians_is_a_sine(same: int, apart: int) -> None:
     values = np.column_stack([one, two])
     found = ordinal_moments(values, [np.array([1.0, 2.0])] * 2).covariance[0, 1]
     share = same / (2.0 * (same + apart))
-    assert found == pytest.approx(np.sin(2 * np.pi * (share - 0.25)), abs=1e-10)
+    # Close to +-1 two of the four cells are nearly empty differences of probabilities
+    # near a half: their rounding, not the search, limits the root to some 1e-10.
+    assert found == pytest.approx(np.sin(2 * np.pi * (share - 0.25)), abs=1e-9)
