@@ -206,6 +206,7 @@ def efa(
         seed=seed,
         rotation_options=options,
     )
+    columns, extracted = pd.Index(names), pd.Index([f"F{k + 1}" for k in range(m)])
     r = matrix.to_numpy(dtype=float)
     parts = rotated_factors(r, setup)
     pattern, phi, found = parts.pattern, parts.phi, parts.found
@@ -214,16 +215,14 @@ def efa(
     explained = pd.DataFrame(
         [shares, shares / p, np.cumsum(shares) / p],
         index=["ss_loadings", "proportion", "cumulative"],
-        columns=names,
+        columns=columns,
     )
     index = matrix.index
     return EfaResult(
-        loadings=pd.DataFrame(pattern, index=index, columns=names),
-        factor_correlations=pd.DataFrame(phi, index=names, columns=names),
+        loadings=pd.DataFrame(pattern, index=index, columns=columns),
+        factor_correlations=pd.DataFrame(phi, index=columns, columns=columns),
         correlation=matrix,
-        unrotated=pd.DataFrame(
-            found.loadings, index=index, columns=[f"F{k + 1}" for k in range(m)]
-        ),
+        unrotated=pd.DataFrame(found.loadings, index=index, columns=extracted),
         communalities=pd.Series(communality, index=index, name="communality"),
         uniquenesses=pd.Series(1.0 - communality, index=index, name="uniqueness"),
         eigenvalues=np.linalg.eigvalsh(r)[::-1].copy(),

@@ -242,7 +242,7 @@ class _Problem:
         """Eigenvalues from the largest, those left to h, and eigenvectors."""
         if self.scaled:
             root = np.sqrt(psi)
-            matrix, nothing = self.r / np.outer(root, root), 1.0
+            matrix, nothing = self.r / (root[:, None] * root), 1.0
         else:
             matrix = self.r.copy()
             matrix.flat[:: len(psi) + 1] -= psi * self.weight**2

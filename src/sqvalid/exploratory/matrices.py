@@ -103,7 +103,7 @@ def correlations(
         if isinstance(data, Survey) and data.items:
             items = data.items
         else:
-            items = [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf"]
+            items = [str(c) for c, kind in frame.dtypes.items() if kind.kind in "iuf"]
     answers = _numbers(frame, list(items))
     n = _refuse_hopeless(answers, missing)
     if correlation == "polychoric":
@@ -163,9 +163,9 @@ def correlate_values(values: Array, kind: str, missing: str) -> tuple[Array, Arr
 def _numbers(frame: pd.DataFrame, items: list[str]) -> pd.DataFrame:
     """The items as numbers; columns that are numbers already need no look at every cell."""
     if set(items) <= set(frame.columns):
-        own = frame[items]
+        own = frame if items == list(frame.columns) else frame[items]
         if all(kind.kind in "iuf" for kind in own.dtypes):
-            values = own.to_numpy(dtype=float)
+            values = own.to_numpy(dtype=float, copy=True)
             if not np.isinf(values).any():
                 return pd.DataFrame(values, index=own.index, columns=own.columns)
     return numeric_items(frame, items)
