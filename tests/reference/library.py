@@ -150,38 +150,9 @@ def fits() -> tuple[Fit, ...]:
     return tuple(found)
 
 
-BUILT = (
-    "WLSMV",
-    "WLSM",
-    "DWLS",
-    "ML",
-    "MLM",
-    "MLMV",
-    "MLMVS",
-    "MLR",
-    "MLF",
-    "GLS",
-    "ULS",
-    "ULSM",
-    "ULSMV",
-    "WLS",
-)
-
-
-def why_not_built(fit: Fit) -> str | None:
-    """The reason why a fit cannot be run yet (ordinal answers, bootstrap), or None.
-
-    Decided by what the fit asks for, never by the name of its file.
-    """
-    arguments = fit.arguments
-    estimator = arguments.get("estimator", "ML")
-    if estimator not in BUILT:
-        return f"estimator {estimator}"
-    if arguments.get("missing") in ("two.stage", "pairwise"):
-        return "missing data"
-    if arguments.get("se") == "bootstrap":
-        return "bootstrap standard errors"
-    return None
+def is_drawn(fit: Fit) -> bool:
+    """Whether its standard errors are those of random draws, which no two programs share."""
+    return fit.arguments.get("se") == "bootstrap"
 
 
 @cache
