@@ -121,7 +121,11 @@ def test_no_convergence_is_told(data):
     (found,) = [d for d in fit.diagnostics if d.code == "not_converged"]
     assert "principal_axis" in found.values["attempts"]
     assert "random 10" in found.values["attempts"]
-    assert np.isnan(fit.fit_measures["chisq"])
+    # What describes the estimates is not told, neither residuals nor tests.
+    told = set(fit.fit_measures.dropna().index)
+    assert not told & {"chisq", "fmin", "cfi", "rmsea", "srmr", "rmr", "crmr", "gfi_lisrel", "aic"}
+    assert {"npar", "df", "ntotal", "baseline_chisq"} <= told
+    assert fit.fit_measures_undefined["srmr"] == "fit_index.no_solution"
 
 
 def test_bad_start_values_are_replaced_and_recorded(data):

@@ -149,6 +149,8 @@ class FitInputs:
         Weighted root mean square residual, where there are ordered items.
     n_statistics : int, optional
         Sample statistics over all groups, where they are not means and covariances.
+    converged : bool
+        Without a solution only what needs none is told, as lavaan tells no fit at all.
     """
 
     n_free: int
@@ -175,6 +177,7 @@ class FitInputs:
     classic_gfi: float | None = None
     wrmr: float | None = None
     n_statistics: int | None = None
+    converged: bool = True
 
     @property
     def n_total(self) -> float:
@@ -604,9 +607,20 @@ def collect(inputs: FitInputs) -> dict[str, float]:
     """
     return {
         index.name: float(index.compute(inputs))
+        if inputs.converged or _needs_no_solution(index.name)
+        else math.nan
         for index in REGISTRY
         if _AVAILABLE[index.family](inputs)
     }
+
+
+def _needs_no_solution(name: str) -> bool:
+    """Whether it says something of the data, the model or the rule, not of the estimates."""
+    return (
+        name in ("npar", "df", "ntotal", "unrestricted_logl")
+        or name.startswith("baseline_")
+        or name.endswith(("_level", "_h0"))
+    )
 
 
 def undefined(inputs: FitInputs, values: Mapping[str, float]) -> dict[str, str]:
@@ -632,6 +646,8 @@ def undefined(inputs: FitInputs, values: Mapping[str, float]) -> dict[str, str]:
 
 
 def _reason(inputs: FitInputs, index: FitIndex) -> str:
+    if not inputs.converged and not _needs_no_solution(index.name):
+        return "no_solution"
     if index.needs and inputs.df < 0:
         return "negative_df"
     if index.needs == "df" and inputs.df == 0:

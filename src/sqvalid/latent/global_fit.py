@@ -66,6 +66,7 @@ def fit_inputs(e: Estimate, groups: Sequence[GroupMoments]) -> fit_indices.FitIn
         h1_information=e.options.h1_information,  # type: ignore[arg-type]
         weights=local_fit.moment_weights(e),
         has_reference=e.options.has_reference or e.reported_test != "standard",
+        converged=converged,
     )
 
 
