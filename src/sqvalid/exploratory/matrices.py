@@ -172,9 +172,15 @@ def _numbers(frame: pd.DataFrame, items: list[str]) -> pd.DataFrame:
 
 
 def _refuse_hopeless(answers: pd.DataFrame, missing: str) -> int:
-    """Refuse too few respondents and items that do not vary; return how many are used."""
+    """Refuse too few respondents and items without variation; return how many are used."""
     values = answers.to_numpy(dtype=float)
     gap = np.isnan(values)
+    empty = [repr(str(c)) for c, none in zip(answers.columns, gap.all(axis=0), strict=True) if none]
+    if empty:
+        raise SurveyError(
+            f"Nobody answered {', '.join(empty)}.",
+            remedy="Leave the item out, or check the column map.",
+        )
     used = ~(gap.any(axis=1) if missing == "listwise" else gap.all(axis=1))
     if used.sum() < 3:
         what = "every item" if missing == "listwise" else "any item"
